@@ -1,0 +1,48 @@
+"""Masked diffusion on discrete data: MD4 and GenMD4, for text and for images."""
+
+from mdcore.backbones import BACKBONES
+from mdcore.checkpoint import (
+    Checkpoint,
+    ModelConfig,
+    build_model,
+    load_checkpoint,
+    save_checkpoint,
+)
+from mdcore.codecs import CODECS, Codec
+from mdcore.diffusion import MD4, Denoiser, GenMD4, score, score_to_logits
+from mdcore.evaluation import Estimate, bits_per_token
+from mdcore.filters import FILTERS
+from mdcore.guidance import ClassifierFreeGuidance
+from mdcore.hardware import matmul_dtype, pick_device
+from mdcore.registry import Registry, Spec
+from mdcore.sampling import SAMPLERS, Sampler, Step
+from mdcore.schedules import SCHEDULES, MaskingSchedule
+
+__all__ = [
+    "BACKBONES",
+    "CODECS",
+    "FILTERS",
+    "MD4",
+    "SAMPLERS",
+    "SCHEDULES",
+    "Checkpoint",
+    "ClassifierFreeGuidance",
+    "Codec",
+    "Denoiser",
+    "Estimate",
+    "GenMD4",
+    "MaskingSchedule",
+    "ModelConfig",
+    "Registry",
+    "Sampler",
+    "Spec",
+    "Step",
+    "bits_per_token",
+    "build_model",
+    "load_checkpoint",
+    "matmul_dtype",
+    "pick_device",
+    "save_checkpoint",
+    "score",
+    "score_to_logits",
+]

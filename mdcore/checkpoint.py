@@ -1,0 +1,199 @@
+"""Checkpoints: a folder with config.json, model.safetensors and, for BPE, tokenizer.json."""
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mdcore.backbones import BACKBONES
+from mdcore.codecs import CODECS, TextCodec
+from mdcore.diffusion import MD4, GenMD4
+from mdcore.hardware import matmul_dtype
+from mdcore.registry import Spec
+from mdcore.schedules import SCHEDULES
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """All that decides a model's shape: three specs and the number of classes."""
+
+    codec: Spec
+    schedule: Spec
+    backbone: Spec
+    num_classes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model with its codec, and where it comes from.
+
+    Attributes:
+        model: on its device, in evaluation mode when loaded.
+        codec: raw data <-> tokens.
+        config: what both were built from.
+        step: training steps done.
+        metrics: figures measured at that step.
+        training: how the model was made, as JSON; {} if unknown.
+    """
+
+    model: MD4
+    codec: TextCodec
+    config: ModelConfig
+    step: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_model(config: ModelConfig) -> MD4:
+    """The model of a config, with fresh weights from torch's global generator.
+
+    Raises:
+        ValueError: a name or an option is unknown, or the parts do not fit together.
+    """
+    codec = CODECS.build(config.codec)
+    schedule = SCHEDULES.build(config.schedule, vocab_size=codec.vocab_size)
+    backbone = BACKBONES.build(
+        config.backbone,
+        vocab_size=codec.vocab_size,
+        length=codec.length,
+        num_classes=config.num_classes,
+    )
+    cls = MD4 if schedule.shared else GenMD4
+    return cls(backbone, schedule, codec.vocab_size)
+
+
+def save_checkpoint(
+    folder: Path, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None
+) -> None:
+    """Write a checkpoint; whatever fails on the way, the folder holds the old one or the new one.
+
+    Args:
+        folder: where to; a checkpoint that is there is replaced.
+        checkpoint: what to write.
+        dtype: of the weights in the file; None keeps the model's.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        weights = {
+            name: w.detach().to("cpu", dtype) for name, w in checkpoint.model.state_dict().items()
+        }
+        save_file(weights, scratch / WEIGHTS_FILE)
+        checkpoint.codec.save(scratch)
+        config = {
+            "format": FORMAT,
+            "model": dataclasses.asdict(checkpoint.config),
+            "step": checkpoint.step,
+            "metrics": dict(checkpoint.metrics),
+            "training": dict(checkpoint.training),
+        }
+        (scratch / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        scratch.chmod(0o755)  # mkdtemp makes it private
+        for path in scratch.iterdir():
+            _to_disk(path)
+        _replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _replace(new: Path, folder: Path) -> None:
+    """Put the folder `new` in the place of `folder`; two renames, since one cannot swap folders."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    folder.replace(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The parsed config.json of a checkpoint.
+
+    Raises:
+        ValueError: it is missing, damaged, or of a newer format.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{folder} holds no checkpoint: {CONFIG_FILE} is missing.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); copy the checkpoint again.") from error
+    if not isinstance(config, dict) or not {"format", "model"} <= config.keys():
+        raise ValueError(f"{path} is not the config of a checkpoint made by this project.")
+    if config["format"] != FORMAT:
+        raise ValueError(
+            f"{path} has format {config['format']}; this version reads {FORMAT}. Update the project."
+        )
+    return config
+
+
+def load_checkpoint(folder: Path | str, *, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint; nothing in it is unpickled.
+
+    The model comes in evaluation mode with float32 weights, its matrix work in the format that is
+    fast on the device.
+
+    Raises:
+        ValueError: the folder holds no checkpoint, or a damaged, foreign or too new one.
+    """
+    folder, device = Path(folder), torch.device(device)
+    stored = read_config(folder)
+    try:
+        config = ModelConfig(**stored["model"])
+        codec = CODECS.build(config.codec, folder=folder)
+        model = build_model(config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder}: {error}") from error
+    _load_weights(model, folder / WEIGHTS_FILE)
+    model.to(device).eval()
+    model.compute_dtype = matmul_dtype(device)
+    return Checkpoint(
+        model=model,
+        codec=codec,
+        config=config,
+        step=stored.get("step", 0),
+        metrics=stored.get("metrics", {}),
+        training=stored.get("training", {}),
+    )
+
+
+def _load_weights(model: MD4, path: Path) -> None:
+    try:
+        weights = load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; copy the checkpoint again.") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}); copy it again.") from error
+    expected = model.state_dict()
+    if weights.keys() != expected.keys():
+        odd = sorted(weights.keys() ^ expected.keys())
+        raise ValueError(
+            f"{path} holds another model's weights: {odd[0]!r} and {len(odd) - 1} more differ."
+        )
+    for name, weight in weights.items():
+        if weight.shape != expected[name].shape:
+            raise ValueError(
+                f"{path}: {name!r} has shape {tuple(weight.shape)}, the config says "
+                f"{tuple(expected[name].shape)}; config and weights are from different models."
+            )
+    model.load_state_dict(weights)

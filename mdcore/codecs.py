@@ -1,0 +1,240 @@
+"""Codecs: raw text <-> tokens. A hole is part of the notation, both ways.
+
+In raw text a hole is written [MASK]; as a token it is the mask id, which is the vocabulary's size.
+"""
+
+import abc
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+
+from mdcore.registry import Registry
+
+Raw = TypeVar("Raw")
+HOLE = "[MASK]"
+TEXT8_ALPHABET = " abcdefghijklmnopqrstuvwxyz"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class Codec(Protocol[Raw]):
+    """Raw data <-> tokens in [0, vocab_size], of which vocab_size is the mask."""
+
+    vocab_size: int
+    length: int
+
+    def encode(self, raw: Raw) -> Tensor:
+        """Tokens of one example, (n,) long with n <= length; a hole becomes vocab_size."""
+        ...
+
+    def decode(self, tokens: Tensor) -> Raw:
+        """The raw data of (n,) tokens; a mask becomes a hole."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the files that the codec needs beside its config, if any."""
+        ...
+
+
+CODECS: "Registry[TextCodec]" = Registry("codec")
+
+
+class TextCodec(abc.ABC):
+    """What text codecs share: holes and the length limit."""
+
+    def __init__(self, vocab_size: int, length: int) -> None:
+        if length < 1:
+            raise ValueError(f"length is {length}; a codec needs at least 1 token.")
+        self.vocab_size = vocab_size
+        self.length = length
+
+    @abc.abstractmethod
+    def _encode_piece(self, text: str, start: int) -> list[int]:
+        """Tokens of text without holes; `start` is its place in the whole, for messages."""
+
+    @abc.abstractmethod
+    def _decode_piece(self, tokens: list[int]) -> str:
+        """Text of tokens without masks."""
+
+    def tokenize(self, text: str) -> Tensor:
+        """Tokens of a text of any length, (n,) long.
+
+        Raises:
+            ValueError: the text has characters that the codec does not know.
+        """
+        tokens: list[int] = []
+        start = 0
+        for index, piece in enumerate(text.split(HOLE)):
+            if index:
+                tokens.append(self.vocab_size)
+                start += len(HOLE)
+            tokens += self._encode_piece(piece, start)
+            start += len(piece)
+        return torch.tensor(tokens, dtype=torch.long)
+
+    def encode(self, raw: str) -> Tensor:
+        """Tokens of one example, (n,) long.
+
+        Raises:
+            ValueError: the text is too long or has unknown characters.
+        """
+        tokens = self.tokenize(raw)
+        if len(tokens) > self.length:
+            raise ValueError(
+                f"{len(tokens):,} tokens; this model reads {self.length:,}. "
+                f"Shorten the text by about {len(tokens) - self.length:,} tokens."
+            )
+        return tokens
+
+    def decode(self, tokens: Tensor) -> str:
+        """Text of (n,) tokens; each mask is written as [MASK].
+
+        Raises:
+            ValueError: a token lies outside [0, vocab_size].
+        """
+        ids: list[int] = tokens.tolist()
+        bad = [token for token in ids if not 0 <= token <= self.vocab_size]
+        if bad:
+            raise ValueError(
+                f"token {bad[0]} lies outside [0, {self.vocab_size}]; is this another codec's?"
+            )
+        runs = groupby(ids, key=self.vocab_size.__eq__)
+        return "".join(
+            HOLE * len(list(run)) if masked else self._decode_piece(list(run))
+            for masked, run in runs
+        )
+
+    def pieces(self, tokens: Tensor) -> list[str]:
+        """The text of each of (n,) tokens by itself, for showing them one by one."""
+        return [self.decode(token) for token in tokens[:, None]]
+
+    def save(self, folder: Path) -> None:
+        """Write nothing: the config says it all."""
+
+
+@CODECS.register("characters")
+class Characters(TextCodec):
+    """One token a character of a fixed alphabet; text8's 27 symbols unless told otherwise."""
+
+    def __init__(self, alphabet: str = TEXT8_ALPHABET, length: int = 256) -> None:
+        if len(set(alphabet)) != len(alphabet) or not alphabet:
+            raise ValueError("alphabet must be a string of at least one character, each only once.")
+        super().__init__(len(alphabet), length)
+        self.alphabet = alphabet
+        self._ids = {character: index for index, character in enumerate(alphabet)}
+
+    def _encode_piece(self, text: str, start: int) -> list[int]:
+        unknown = [(c, start + place) for place, c in enumerate(text) if c not in self._ids]
+        if unknown:
+            shown = ", ".join(f"{c!r} at {place}" for c, place in unknown[:8])
+            more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+            raise ValueError(
+                f"These characters are unknown to this model: {shown}{more}. Replace or remove them."
+            )
+        return [self._ids[c] for c in text]
+
+    def _decode_piece(self, tokens: list[int]) -> str:
+        return "".join(self.alphabet[token] for token in tokens)
+
+
+@CODECS.register("bytes")
+class Bytes(TextCodec):
+    """One token a byte of UTF-8: any text, no vocabulary to train."""
+
+    def __init__(self, length: int = 256) -> None:
+        super().__init__(256, length)
+
+    def _encode_piece(self, text: str, start: int) -> list[int]:
+        return list(text.encode("utf-8"))
+
+    def _decode_piece(self, tokens: list[int]) -> str:
+        return bytes(tokens).decode("utf-8", errors="replace")
+
+
+@CODECS.register("bpe")
+class BPE(TextCodec):
+    """Byte-pair encoding with a tokenizer.json of the tokenizers library, GPT-2's included.
+
+    Args:
+        vocab_size: number of tokens, special ones included.
+        length: tokens of one example.
+        folder: where tokenizer.json lies; without it the codec knows only its sizes.
+    """
+
+    def __init__(self, vocab_size: int, length: int = 256, folder: Path | None = None) -> None:
+        super().__init__(vocab_size, length)
+        self._tokenizer = None
+        if folder is not None:
+            self._attach(read_tokenizer(folder / TOKENIZER_FILE))
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, length: int = 256) -> "BPE":
+        """A byte-level BPE learned from `texts`; encodes any text without loss."""
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        if vocab_size < len(alphabet):
+            raise ValueError(
+                f"vocab_size is {vocab_size}; byte-level BPE needs at least {len(alphabet)}."
+            )
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        return cls.from_tokenizer(tokenizer, length)
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer: Tokenizer, length: int = 256) -> "BPE":
+        """The codec of a tokenizer that exists already."""
+        codec = cls(tokenizer.get_vocab_size(), length)
+        codec._attach(tokenizer)
+        return codec
+
+    def _attach(self, tokenizer: Tokenizer) -> None:
+        if tokenizer.get_vocab_size() != self.vocab_size:
+            raise ValueError(
+                f"the tokenizer has {tokenizer.get_vocab_size()} tokens and the config says "
+                f"{self.vocab_size}; use the {TOKENIZER_FILE} that belongs to this config."
+            )
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer; a ValueError if the codec was built from sizes alone."""
+        if self._tokenizer is None:
+            raise ValueError(
+                f"this codec has no {TOKENIZER_FILE}; load it from a checkpoint's folder."
+            )
+        return self._tokenizer
+
+    def _encode_piece(self, text: str, start: int) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def _decode_piece(self, tokens: list[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=False))
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json."""
+        (folder / TOKENIZER_FILE).write_text(self.tokenizer.to_str(), encoding="utf-8")
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer in a tokenizer.json.
+
+    Raises:
+        ValueError: the file is missing or is not a tokenizer.
+    """
+    try:
+        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; copy it from where the model was trained.") from None
+    except Exception as error:  # tokenizers raises bare Exception for whatever it cannot parse
+        raise ValueError(f"{path} is not a tokenizer of the tokenizers library: {error}") from error

@@ -1,0 +1,281 @@
+"""MD4 and GenMD4: the forward process, the continuous-time bound, and the training loss.
+
+Equation numbers are those of Shi, Han, Wang, Doucet, Titsias, "Simplified and Generalized Masked
+Diffusion for Discrete Data" (arXiv 2406.04329v4).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mdcore.schedules import MaskingSchedule
+
+Generators = torch.Generator | Sequence[torch.Generator]
+"""One generator for a batch, or one for each of its rows: then a row's draws are its own."""
+
+
+class Denoiser(Protocol):
+    """A network that predicts the clean tokens at masked positions."""
+
+    time_conditioned: bool
+
+    def __call__(
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        condition: Tensor | None = None,
+        *,
+        select: Tensor | None = None,
+    ) -> Tensor:
+        """z_t (B, L), t (B,), condition (B,) -> (B, L, V), or (N, V) at the N selected positions."""
+        ...
+
+
+def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
+    """Float64 numbers in [0, 1) of a shape (B, ...), each row from its own generator if there are B.
+
+    Raises:
+        ValueError: a sequence of generators has another length than the batch.
+    """
+    if isinstance(generator, torch.Generator):
+        draw = torch.rand(*shape, generator=generator, dtype=torch.float64, device=generator.device)
+        return draw.to(device)
+    if len(generator) != shape[0]:
+        raise ValueError(
+            f"{len(generator)} generators for {shape[0]} rows; give one, or one a row."
+        )
+    return torch.stack([uniform(shape[1:], row, device) for row in generator])
+
+
+def low_discrepancy_times(
+    batch: int, *, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """One shared uniform number spread evenly over the batch, (B,) float64 in [0, 1).
+
+    Each time by itself is uniform, and together they cover [0, 1) evenly.
+    """
+    start = uniform((1,), generator, device)
+    return (start + torch.arange(batch, device=device, dtype=torch.float64) / batch) % 1
+
+
+def score(logits: Tensor, alpha_t: Tensor) -> Tensor:
+    """The score s(m, t)_j = alpha_t / (1 - alpha_t) mu_j of Proposition 1, (..., V) -> (..., V)."""
+    return alpha_t / (1 - alpha_t) * logits.softmax(-1)
+
+
+def score_to_logits(score: Tensor, alpha_t: Tensor) -> Tensor:
+    """The inverse of `score`: log mu_j = log s_j + log (1 - alpha_t) / alpha_t, (..., V)."""
+    return score.log() + torch.log((1 - alpha_t) / alpha_t)
+
+
+def _at_tokens(values: Tensor, x: Tensor) -> Tensor:
+    """Values (B, 1|V) at the tokens x (B, L) -> (B, L)."""
+    return (
+        values.expand(-1, values.shape[-1]).gather(-1, x)
+        if values.shape[-1] > 1
+        else values.expand_as(x)
+    )
+
+
+class MD4(nn.Module):
+    """Masked diffusion with a denoiser and a schedule; is itself a Denoiser.
+
+    Args:
+        denoiser: an nn.Module that is a Denoiser.
+        schedule: how tokens are masked over time.
+        vocab_size: V; the mask id is V.
+
+    Raises:
+        ValueError: the schedule is not shared by all tokens and the denoiser ignores the time.
+    """
+
+    t_min = 1e-4
+    """The integral of the bound runs over [t_min, 1]; the rest is in closed form."""
+
+    def __init__(self, denoiser: nn.Module, schedule: MaskingSchedule, vocab_size: int) -> None:
+        super().__init__()
+        if not schedule.shared and not denoiser.time_conditioned:
+            raise ValueError(
+                "With a schedule for each token the true posterior depends on the time: build the "
+                "backbone with time_conditioned=True."
+            )
+        self.denoiser = denoiser
+        self.schedule = schedule
+        self.vocab_size = vocab_size
+        self.compute_dtype = torch.float32
+
+    @property
+    def mask_id(self) -> int:
+        """The token that stands for the mask: V."""
+        return self.vocab_size
+
+    @property
+    def time_conditioned(self) -> bool:
+        """Whether the logits depend on t."""
+        return bool(self.denoiser.time_conditioned)
+
+    def forward(
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        condition: Tensor | None = None,
+        *,
+        select: Tensor | None = None,
+    ) -> Tensor:
+        """The denoiser's logits in float32, its matrix work done in `compute_dtype`.
+
+        Args:
+            z_t: (B, L) long in [0, V].
+            t: (B,) in [0, 1].
+            condition: (B,) long, or None.
+            select: (B, L) bool with N trues, or None.
+
+        Returns:
+            (N, V) at the selected positions, or (B, L, V).
+        """
+        lower = self.compute_dtype != torch.float32
+        with torch.autocast(
+            z_t.device.type, dtype=self.compute_dtype if lower else None, enabled=lower
+        ):
+            logits: Tensor = self.denoiser(z_t, t.float(), condition, select=select)
+        return logits.float()
+
+    def mask(self, x: Tensor, t: Tensor, *, generator: Generators) -> Tensor:
+        """Draw z_t ~ q(z_t | x), eq. 1: (B, L) long and (B,) -> (B, L) long."""
+        alpha_t = _at_tokens(self.schedule.alpha(t.double()), x)
+        clean = uniform(x.shape, generator, x.device) < alpha_t
+        return torch.where(clean, x, self.mask_id)
+
+    def nelbo(self, x: Tensor, t: Tensor, z_t: Tensor, condition: Tensor | None = None) -> Tensor:
+        """One-sample estimate of the negative evidence lower bound on log p(x), eqs. 5 and 12.
+
+        Args:
+            x: (B, L) long in [0, V).
+            t: (B,) in [t_min, 1].
+            z_t: (B, L) long, drawn with `mask` at the times t.
+            condition: (B,) long, or None.
+
+        Returns:
+            (B,) nats per example, float64. The mean over t ~ U[t_min, 1] and z_t is the bound,
+            reconstruction and prior terms included.
+        """
+        weight = self.schedule.weight(t.double())
+        masked = z_t == self.mask_id
+        logits = self(z_t, t, condition, select=masked)
+        weight_x = _at_tokens(weight, x)[masked]
+        terms = weight_x * functional.cross_entropy(logits, x[masked], reduction="none")
+        if not self.schedule.shared:  # with one weight for all tokens the two terms cancel
+            row = masked.nonzero()[:, 0]
+            terms = terms - weight_x + (weight[row] * logits.softmax(-1)).sum(-1)
+        integrand = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
+        integrand = integrand.masked_scatter(masked, terms).sum(-1)
+        return (1 - self.t_min) * integrand + self._ends(x)
+
+    def _ends(self, x: Tensor) -> Tensor:
+        """Nats of the bound outside [t_min, 1], (B, L) -> (B,).
+
+        Reconstruction at t_min: the best guess from a mask is proportional to the tokens' masking
+        probabilities. Prior at 1: a schedule that ends at alpha(1) > 0 leaves tokens clean, each
+        of which costs log V.
+        """
+        ends = torch.tensor([self.t_min, 1.0], dtype=torch.float64, device=x.device)
+        alpha_start, alpha_end = self.schedule.alpha(ends)[:, None].expand(-1, 1, self.vocab_size)
+        log_masked = torch.log(1 - alpha_start)
+        reconstruction = (1 - alpha_start) * (log_masked.logsumexp(-1, keepdim=True) - log_masked)
+        prior = alpha_end * math.log(self.vocab_size)
+        return (reconstruction + prior).squeeze(0)[x].sum(-1)
+
+    def nelbo_discrete(
+        self, x: Tensor, step: Tensor, z_t: Tensor, steps: int, condition: Tensor | None = None
+    ) -> Tensor:
+        """One-sample estimate of the bound of the process with `steps` finite steps.
+
+        Args:
+            x: (B, L) long in [0, V).
+            step: (B,) long in [0, steps): t = (step + 1) / steps, s = step / steps.
+            z_t: (B, L) long, drawn with `mask` at the times t.
+            steps: T, at least 1.
+            condition: (B,) long, or None.
+
+        Returns:
+            (B,) nats per example, float64; the mean over uniform steps and z_t is the bound, which
+            falls to the continuous one as T grows.
+        """
+        t = (step.double() + 1) / steps
+        reveal = self.schedule.reveal(step.double() / steps, t)
+        masked = z_t == self.mask_id
+        logits = self(z_t, t, condition, select=masked)
+        reveal_x = _at_tokens(reveal, x)[masked]
+        terms = reveal_x * functional.cross_entropy(logits, x[masked], reduction="none")
+        if not self.schedule.shared:  # the KL divergence of "stays masked", 0 if all tokens agree
+            row = masked.nonzero()[:, 0]
+            stay = ((1 - reveal[row]) * logits.double().softmax(-1)).sum(-1)
+            terms = (
+                terms + torch.xlogy(1 - reveal_x, 1 - reveal_x) - torch.xlogy(1 - reveal_x, stay)
+            )
+        total = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
+        prior = self.schedule.alpha(torch.ones_like(t)).expand(-1, self.vocab_size).gather(-1, x)
+        return steps * total.masked_scatter(masked, terms).sum(-1) + prior.sum(-1) * math.log(
+            self.vocab_size
+        )
+
+    def _draw_times(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        u = low_discrepancy_times(batch, generator=generator, device=device)
+        return self.t_min + (1 - self.t_min) * u
+
+    def loss(
+        self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator
+    ) -> Tensor:
+        """The bound on a batch with low-discrepancy times, to be minimised.
+
+        Args:
+            x: (B, L) long in [0, V).
+            condition: (B,) long, or None.
+            generator: draws the times and the masks.
+
+        Returns:
+            () float64, nats per token.
+        """
+        t = self._draw_times(len(x), generator, x.device)
+        z_t = self.mask(x, t, generator=generator)
+        return self.nelbo(x, t, z_t, condition).mean() / x.shape[1]
+
+
+class GenMD4(MD4):
+    """MD4 whose schedule is learned, a function for each token."""
+
+    t_min = 1e-3
+
+    def loss(
+        self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator
+    ) -> Tensor:
+        """The bound, with the gradient that flows to the schedule through the masks.
+
+        Two masks at the same times give leave-one-out REINFORCE. The value returned is the bound;
+        the REINFORCE term adds its gradient and nothing else.
+
+        Args:
+            x: (B, L) long in [0, V).
+            condition: (B,) long, or None.
+            generator: draws the times and the masks.
+
+        Returns:
+            () float64, nats per token.
+        """
+        t = self._draw_times(len(x), generator, x.device).repeat(2)
+        twice = x.repeat(2, 1)
+        z_t = self.mask(twice, t, generator=generator)
+        nelbo = self.nelbo(twice, t, z_t, None if condition is None else condition.repeat(2))
+        first, second = nelbo.chunk(2)
+        log_q_first, log_q_second = self.log_q(twice, t, z_t).chunk(2)
+        surrogate = 0.5 * (first - second).detach() * (log_q_first - log_q_second)
+        return (nelbo.mean() + (surrogate - surrogate.detach()).mean()) / x.shape[1]
+
+    def log_q(self, x: Tensor, t: Tensor, z_t: Tensor) -> Tensor:
+        """Log-probability of the masks, log q(z_t | x), (B,) nats, summed over all positions."""
+        alpha_t = _at_tokens(self.schedule.alpha(t.double()), x)
+        return torch.where(z_t == self.mask_id, 1 - alpha_t, alpha_t).log().sum(-1)

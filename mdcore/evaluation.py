@@ -1,0 +1,94 @@
+"""Likelihood: the bound in bits, with its standard error."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mdcore.diffusion import MD4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A Monte Carlo mean, its standard error over independent draws, and their number."""
+
+    mean: float
+    standard_error: float
+    draws: int
+
+    def scaled(self, factor: float) -> "Estimate":
+        """The estimate in another unit."""
+        return Estimate(self.mean * factor, self.standard_error * abs(factor), self.draws)
+
+    @property
+    def perplexity(self) -> float:
+        """Of an estimate in bits per token: exp(nats per token)."""
+        return 2**self.mean
+
+
+@torch.no_grad()
+def bits_per_token_draws(
+    model: MD4,
+    tokens: Tensor,
+    condition: Tensor | None = None,
+    *,
+    draws: int,
+    generator: torch.Generator,
+    batch_size: int = 32,
+) -> Iterator[float]:
+    """Bits per token of one pass over the examples after another, each with new times and masks.
+
+    Args:
+        model: in evaluation mode.
+        tokens: (n, L) long, on the model's device.
+        condition: (n,) long, or None.
+        draws: number of passes.
+        generator: draws times and masks.
+        batch_size: examples in one call; changes the noise, not what is estimated.
+
+    Yields:
+        One independent, unbiased estimate a pass, `draws` in all.
+    """
+    for _ in range(draws):
+        nats = 0.0
+        for start in range(0, len(tokens), batch_size):
+            x = tokens[start : start + batch_size]
+            label = None if condition is None else condition[start : start + batch_size]
+            nats += len(x) * model.loss(x, label, generator=generator).item()
+        yield nats / len(tokens) / math.log(2)
+
+
+def bits_per_token(
+    model: MD4,
+    tokens: Tensor,
+    condition: Tensor | None = None,
+    *,
+    draws: int,
+    generator: torch.Generator,
+) -> Estimate:
+    """The bound in bits per token: per dimension for images, per character for characters.
+
+    Args:
+        model: in evaluation mode.
+        tokens: (n, L) long.
+        condition: (n,) long, or None.
+        draws: independent passes over the examples, at least 2.
+        generator: draws times and masks.
+
+    Raises:
+        ValueError: fewer than 2 draws, or no examples.
+    """
+    if draws < 2 or not len(tokens):
+        raise ValueError(
+            f"{draws} draws of {len(tokens)} examples; give at least 2 draws and 1 example."
+        )
+    passes = list(bits_per_token_draws(model, tokens, condition, draws=draws, generator=generator))
+    return estimate(passes)
+
+
+def estimate(passes: list[float]) -> Estimate:
+    """Mean and standard error of independent passes, at least 2."""
+    values = torch.tensor(passes, dtype=torch.float64)
+    return Estimate(values.mean().item(), values.std().item() / math.sqrt(len(passes)), len(passes))

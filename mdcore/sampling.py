@@ -1,0 +1,375 @@
+"""Samplers: a time grid and a rule; the loop is written once.
+
+Speed comes from deciding the reveals first. Every masked position holds a uniform number, its
+arrival, and is revealed in the step in which the schedule's level rises above it. That does not
+depend on the network, so the network is asked only in steps, for rows and at positions where
+something is revealed. The law of the samples is that of drawing each step anew.
+"""
+
+import abc
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mdcore.diffusion import MD4, Generators, uniform
+from mdcore.filters import Filter
+from mdcore.registry import Registry
+
+SAMPLERS: "Registry[Sampler]" = Registry("sampler")
+
+GRIDS: dict[str, Callable[[float], float]] = {
+    "uniform": lambda share: share,
+    "cosine": lambda share: math.sin(math.pi / 2 * share),
+}
+"""Share of the steps that is left, from 1 to 0 -> time. Exact at both ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step did.
+
+    Attributes:
+        index: steps done.
+        nfe: network calls so far.
+        t: time reached; where rows have times of their own, that of the slowest row.
+        z: (B, L) long, the tokens after the step.
+        revealed: (B, L) bool, the positions that turned from mask to token in this step.
+        logits: (N, V) float32 before the filters, at the positions the network was asked for (the
+            revealed ones; all that were masked before the step, if observed), or None.
+    """
+
+    index: int
+    nfe: int
+    t: float
+    z: Tensor
+    revealed: Tensor
+    logits: Tensor | None
+
+
+@dataclass
+class _Chain:
+    """A batch on its way from masks to tokens. Its tensors are its own and change in place."""
+
+    model: MD4
+    condition: Tensor | None
+    generator: Generators
+    filters: Sequence[Filter]
+    observe: bool
+    z: Tensor
+    given: Tensor
+    arrival: Tensor
+    value: Tensor
+    level: Tensor
+    nfe: int = 0
+
+    @property
+    def masked(self) -> Tensor:
+        return self.z == self.model.mask_id
+
+    def uniform(self) -> Tensor:
+        return uniform(self.z.shape, self.generator, self.z.device)
+
+    def ask(self, selected: Tensor, t: Tensor) -> Tensor | None:
+        """Logits at the selected positions, with a call for just the rows that have any."""
+        rows = selected.any(-1)
+        if not rows.any():
+            return None
+        self.nfe += 1
+        condition = None if self.condition is None else self.condition[rows]
+        logits = self.model(self.z[rows], t[rows], condition, select=selected[rows])
+        if logits.isnan().any():
+            raise FloatingPointError(
+                f"The model returned NaN at call {self.nfe} in {self.model.compute_dtype}; "
+                "run it in float32 or load another checkpoint."
+            )
+        return torch.as_tensor(logits)
+
+    def propose(self, candidate: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Draw a token at each candidate position -> z with them, and the logits."""
+        selected = self.masked if self.observe else candidate
+        logits = self.ask(selected, t)
+        z = self.z.clone()
+        if logits is not None and candidate.any():
+            z[candidate] = self.draw(logits[candidate[selected]], self.value[candidate])
+        return z, logits
+
+    def draw(self, logits: Tensor, u: Tensor) -> Tensor:
+        """Tokens by inverse CDF in float64: (N, V), (N,) -> (N,).
+
+        float32 Gumbel noise would truncate the tail and cool the samples (arXiv 2409.02908). In
+        chunks, so that many positions of a large vocabulary fit in memory.
+        """
+        chunks = zip(logits.split(256), u.split(256), strict=True)
+        return torch.cat([_inverse_cdf(self.filtered(part), v) for part, v in chunks])
+
+    def filtered(self, logits: Tensor) -> Tensor:
+        for change in self.filters:
+            logits = change(logits)
+        return logits
+
+
+def _inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    place = torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True)
+    return place.squeeze(-1).clamp(max=logits.shape[-1] - 1)
+
+
+Move = tuple[Tensor, Tensor, Tensor | None]
+"""What a rule returns: z after the step, the positions revealed, the logits."""
+
+
+class Sampler(abc.ABC):
+    """Turns masks into tokens step by step.
+
+    Args:
+        steps: number of steps T.
+        grid: how the steps are spread over time: "uniform", or "cosine", which takes smaller
+            steps at first.
+        filters: applied in order to the logits before a token is drawn.
+    """
+
+    def __init__(
+        self, steps: int = 64, grid: str = "uniform", filters: Sequence[Filter] = ()
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; a sampler needs at least 1.")
+        if grid not in GRIDS:
+            raise ValueError(f"Unknown grid {grid!r}. Known: {', '.join(GRIDS)}.")
+        self.steps = steps
+        self.grid = grid
+        self.filters = tuple(filters)
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        model: MD4,
+        z: Tensor,
+        condition: Tensor | None = None,
+        *,
+        generator: Generators,
+        observe: bool = False,
+    ) -> Iterator[Step]:
+        """Sample, one step at a time.
+
+        Args:
+            model: in evaluation mode.
+            z: (B, L) long in [0, V]; tokens that are not the mask V are given and stay.
+            condition: (B,) long, or None.
+            generator: one for the batch, or one a row: then a row's sample does not depend on its
+                batch mates.
+            observe: ask for the logits at every masked position at every step, for a viewer.
+
+        Yields:
+            A Step a step; after the last no mask is left.
+
+        Raises:
+            ValueError: z is not (B, L) long with tokens in [0, V].
+            FloatingPointError: the model returned NaN.
+        """
+        chain = self._start(model, z, condition, generator, observe)
+        for index, (t, s) in enumerate(self._intervals(chain), start=1):
+            chain.z, revealed, logits = self._advance(chain, t, s)
+            yield Step(index, chain.nfe, s.max().item(), chain.z, revealed, logits)
+
+    def __call__(
+        self, model: MD4, z: Tensor, condition: Tensor | None = None, *, generator: Generators
+    ) -> Tensor:
+        """The tokens at the end of a trajectory, (B, L) long."""
+        for step in self.trajectory(model, z, condition, generator=generator):
+            z = step.z
+        return z
+
+    def _start(
+        self, model: MD4, z: Tensor, condition: Tensor | None, generator: Generators, observe: bool
+    ) -> _Chain:
+        if z.dim() != 2 or z.dtype != torch.long:
+            raise ValueError(f"z has shape {tuple(z.shape)} and type {z.dtype}; give (B, L) long.")
+        if z.numel() and not 0 <= int(z.min()) <= int(z.max()) <= model.mask_id:
+            raise ValueError(f"z has tokens outside [0, {model.mask_id}]; the last is the mask.")
+        return _Chain(
+            model=model,
+            condition=condition,
+            generator=generator,
+            filters=self.filters,
+            observe=observe,
+            z=z,
+            given=z != model.mask_id,
+            arrival=uniform(z.shape, generator, z.device),
+            value=uniform(z.shape, generator, z.device),
+            level=torch.zeros(len(z), 1, dtype=torch.float64, device=z.device),
+        )
+
+    def _intervals(self, chain: _Chain) -> Iterator[tuple[Tensor, Tensor]]:
+        """The times (t, s) of each step, (B,) float64 each."""
+        to_time = GRIDS[self.grid]
+        times = [to_time(1 - index / self.steps) for index in range(self.steps + 1)]
+        rows = torch.ones(len(chain.z), dtype=torch.float64, device=chain.z.device)
+        return ((rows * t, rows * s) for t, s in zip(times, times[1:], strict=False))
+
+    @abc.abstractmethod
+    def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
+        """One step of the rule from t to s < t."""
+
+
+def _reverse(chain: _Chain, t: Tensor, s: Tensor, sigma: Tensor) -> Move:
+    """A step of the reverse process with numbers drawn anew, sigma (B, 1) the remasking probability.
+
+    With a schedule for each token the chance to be revealed depends on the token. Positions are
+    chosen with the largest chance first, a token is drawn, and it is accepted with the ratio of its
+    chance to the largest: exact, and still only the chosen positions need the network.
+    """
+    reveal = chain.model.schedule.reveal(s, t, sigma)
+    most = reveal.amax(-1, keepdim=True)
+    chain.value = chain.uniform()
+    masked = chain.masked
+    candidate = masked & (chain.uniform() < most)
+    z, logits = chain.propose(candidate, t)
+    drawn = z.clamp(max=chain.model.vocab_size - 1)
+    chance = reveal.expand(-1, chain.model.vocab_size).gather(-1, drawn) / most
+    u = chain.uniform()  # for either question: a position is masked or revealed, never both
+    refused = candidate & (u >= chance)
+    remasked = ~masked & ~chain.given & (u < sigma)
+    z = torch.where(refused | remasked, chain.model.mask_id, z)
+    return z, candidate & ~refused, logits
+
+
+def _remasking_limit(chain: _Chain, t: Tensor, s: Tensor) -> Tensor:
+    """The largest sigma that leaves the marginals right, (B, 1); 0 at the end, so no mask is left."""
+    schedule = chain.model.schedule
+    limit = (1 - schedule.alpha(s)) / schedule.alpha(t)
+    return limit.amin(-1, keepdim=True).clamp(max=1) * (s > 0)[:, None]
+
+
+def _reveal_best(
+    chain: _Chain, t: Tensor, s: Tensor, score: Callable[[Tensor, Tensor], Tensor]
+) -> Move:
+    """Reveal the positions with the highest score, as many as the schedule expects by time s.
+
+    `score` maps probabilities (N, V) and drawn tokens (N,) to (N,). An order that looks at the
+    predictions does not sample from the model's distribution.
+    """
+    masked = chain.masked
+    hidden = (1 - chain.model.schedule.alpha(s).mean(-1)) * (s > 0)
+    left = torch.floor((~chain.given).sum(-1) * hidden).long()
+    count = (masked.sum(-1) - left).clamp(min=0)
+    chain.value = chain.uniform()
+    selected = masked & (count > 0)[:, None]
+    z, logits = chain.propose(selected, t)
+    if logits is None or not selected.any():
+        return chain.z, torch.zeros_like(masked), logits
+    own = logits[selected[masked]] if chain.observe else logits
+    scores = torch.full(z.shape, -torch.inf, dtype=torch.float32, device=z.device)
+    scores[selected] = score(chain.filtered(own).softmax(-1), z[selected])
+    rank = scores.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
+    revealed = selected & (rank < count[:, None])
+    return torch.where(revealed, z, chain.z), revealed, logits
+
+
+@SAMPLERS.register("ancestral")
+class Ancestral(Sampler):
+    """The reverse process on a grid of times: the model's own distribution as T grows."""
+
+    def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
+        if not chain.model.schedule.shared:
+            return _reverse(chain, t, s, torch.zeros_like(chain.level))
+        chain.level = 1 - (1 - chain.level) * (1 - chain.model.schedule.reveal(s, t))
+        candidate = chain.masked & (chain.arrival < chain.level)
+        z, logits = chain.propose(candidate, t)
+        return z, candidate, logits
+
+
+@SAMPLERS.register("first_hitting")
+class FirstHitting(Sampler):
+    """One token a call, at the exact time of its reveal (Zheng et al., arXiv 2409.02908).
+
+    The reverse process in continuous time, without error. Steps and grid play no part: there is a
+    step for each mask. Needs a schedule shared by all tokens.
+    """
+
+    def _intervals(self, chain: _Chain) -> Iterator[tuple[Tensor, Tensor]]:
+        masked = chain.masked
+        arrivals = chain.arrival.masked_fill(~masked, 1).sort(-1).values
+        most = int(masked.sum(-1).max()) if len(masked) else 0
+        for chain.level in arrivals[:, :most].split(1, dim=-1):
+            t = chain.model.schedule.time(chain.level.squeeze(-1))
+            yield t, t
+
+    def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
+        candidate = chain.masked & (chain.arrival <= chain.level)
+        z, logits = chain.propose(candidate, t)
+        return z, candidate, logits
+
+
+@SAMPLERS.register("confidence")
+class Confidence(Sampler):
+    """The likeliest drawn tokens first (MaskGIT, LLaDA)."""
+
+    def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
+        return _reveal_best(chain, t, s, lambda p, x: p.gather(-1, x[:, None]).squeeze(-1))
+
+
+@SAMPLERS.register("entropy")
+class Entropy(Sampler):
+    """The positions whose prediction has the lowest entropy first."""
+
+    def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
+        return _reveal_best(chain, t, s, lambda p, x: torch.xlogy(p, p).sum(-1))
+
+
+@SAMPLERS.register("margin")
+class Margin(Sampler):
+    """The positions whose two best candidates lie furthest apart first (Dream)."""
+
+    def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
+        return _reveal_best(chain, t, s, lambda p, x: -p.topk(2).values.diff(dim=-1).squeeze(-1))
+
+
+@SAMPLERS.register("remask_cap")
+class RemaskCap(Sampler):
+    """The reverse process in which revealed tokens are masked again with probability <= eta.
+
+    ReMDM (arXiv 2503.00307): sigma = min(eta, (1 - alpha_s) / alpha_t).
+    """
+
+    def __init__(
+        self,
+        steps: int = 64,
+        grid: str = "uniform",
+        filters: Sequence[Filter] = (),
+        eta: float = 0.02,
+    ) -> None:
+        super().__init__(steps, grid, filters)
+        self.eta = _checked_eta(eta)
+
+    def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
+        return _reverse(chain, t, s, _remasking_limit(chain, t, s).clamp(max=self.eta))
+
+
+@SAMPLERS.register("remask_rescale")
+class RemaskRescale(Sampler):
+    """The reverse process in which tokens are masked again with eta times the largest probability.
+
+    ReMDM (arXiv 2503.00307): sigma = eta min(1, (1 - alpha_s) / alpha_t).
+    """
+
+    def __init__(
+        self,
+        steps: int = 64,
+        grid: str = "uniform",
+        filters: Sequence[Filter] = (),
+        eta: float = 0.05,
+    ) -> None:
+        super().__init__(steps, grid, filters)
+        self.eta = _checked_eta(eta)
+
+    def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
+        return _reverse(chain, t, s, self.eta * _remasking_limit(chain, t, s))
+
+
+def _checked_eta(eta: float) -> float:
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta is {eta}; a remasking probability must be in [0, 1].")
+    return eta

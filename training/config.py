@@ -1,0 +1,135 @@
+"""What a training run is made of, and the named presets."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdcore.checkpoint import ModelConfig
+from mdcore.registry import Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        model: codec, schedule, backbone. A BPE codec is trained on the training split unless
+            `tokenizer` names one.
+        data: spec of a data set.
+        tokenizer: a tokenizer.json, or a name on the hub, for a BPE codec.
+        optimizer: spec of an optimizer.
+        steps: optimizer steps.
+        batch_size: examples that one optimizer step sees.
+        accumulation: parts into which a batch is split to save memory.
+        warmup: steps of linear warm-up; cosine decay to zero follows.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights that are evaluated and saved.
+        seed: of the weights, the batches, the times and the masks.
+        compile: torch.compile the backbone.
+        log_every, evaluate_every, sample_every, checkpoint_every: steps between records,
+            evaluations, samples and checkpoints.
+        checkpoint_minutes: a checkpoint is also written when this much time has passed.
+        evaluation_examples, evaluation_draws: size of an evaluation during training.
+        out: folder for checkpoints, metrics and logs.
+    """
+
+    model: ModelConfig
+    data: Spec
+    tokenizer: str | None = None
+    optimizer: Spec
+    steps: int
+    batch_size: int
+    accumulation: int = 1
+    warmup: int
+    clip: float = 1.0
+    ema: float
+    seed: int = 0
+    compile: bool = False
+    log_every: int = 10
+    evaluate_every: int = 1000
+    sample_every: int = 1000
+    checkpoint_every: int = 1000
+    checkpoint_minutes: float = 5.0
+    evaluation_examples: int = 128
+    evaluation_draws: int = 4
+    out: Path = Path("runs/run")
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "log_every", "evaluate_every",
+                     "sample_every", "checkpoint_every"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}."
+            )
+
+    def describe(self) -> dict[str, object]:
+        """The run as JSON, without what only says where and how often to write."""
+        described = dataclasses.asdict(self)
+        for key in ("out", "log_every", "evaluate_every", "sample_every", "checkpoint_every",
+                    "checkpoint_minutes"):  # fmt: skip
+            del described[key]
+        return described
+
+
+PRESETS: dict[str, TrainConfig] = {
+    "childrens-books": TrainConfig(
+        model=ModelConfig(
+            codec={"name": "bpe", "vocab_size": 4096, "length": 256},
+            schedule={"name": "linear"},
+            backbone={"name": "transformer", "width": 384, "depth": 8, "heads": 6},
+        ),
+        data={"name": "books", "held_out": ["willows", "wallypug", "cuckoo"]},
+        optimizer={"name": "muon"},
+        steps=8000,
+        batch_size=16,
+        warmup=100,
+        ema=0.999,
+    ),
+    "text8": TrainConfig(
+        model=ModelConfig(
+            codec={"name": "characters", "length": 256},
+            schedule={"name": "linear"},
+            backbone={
+                "name": "transformer",
+                "width": 768,
+                "depth": 12,
+                "heads": 12,
+                "dropout": 0.05,
+            },
+        ),
+        data={"name": "hub", "repository": "afmck/text8", "validation": "validation"},
+        optimizer={"name": "adamw", "learning_rate": 3e-4, "weight_decay": 0.03},
+        steps=1_000_000,
+        batch_size=512,
+        warmup=2000,
+        ema=0.9999,
+    ),
+    "openwebtext": TrainConfig(
+        model=ModelConfig(
+            codec={"name": "bpe", "vocab_size": 50_257, "length": 1024},
+            schedule={"name": "linear"},
+            backbone={
+                "name": "transformer",
+                "width": 768,
+                "depth": 12,
+                "heads": 12,
+                "dropout": 0.02,
+            },
+        ),
+        data={
+            "name": "hub",
+            "repository": "Skylion007/openwebtext",
+            "streamed": True,
+            "validation_rows": 1000,
+        },
+        tokenizer="gpt2",
+        optimizer={"name": "adamw", "learning_rate": 3e-4, "weight_decay": 0.03},
+        steps=1_000_000,
+        batch_size=512,
+        accumulation=16,
+        warmup=2000,
+        ema=0.9999,
+    ),
+}

@@ -1,0 +1,29 @@
+"""An exponential moving average of a model's weights."""
+
+import copy
+
+import torch
+
+from mdcore.diffusion import MD4
+
+
+class EMA:
+    """A copy of the model, in evaluation mode, whose weights follow the model's slowly.
+
+    Args:
+        model: the model that is trained.
+        decay: share of the old weights kept at each update; less in the first updates, so that
+            the random initial weights are soon forgotten.
+    """
+
+    def __init__(self, model: MD4, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"EMA decay is {decay}; it must be in [0, 1).")
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, model: MD4, step: int) -> None:
+        """Move towards the model's weights after training step `step` (counted from 1)."""
+        decay = min(self._decay, step / (step + 9))
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)

@@ -1,0 +1,103 @@
+"""Optimizers: how the weights move. All of them are torch's; a class says who gets which."""
+
+import abc
+
+import torch
+from torch import Tensor, nn
+
+from mdcore.registry import Registry
+
+OPTIMIZERS: "Registry[Optimizer]" = Registry("optimizer")
+
+
+class Optimizer(abc.ABC):
+    """One or more of torch's optimizers whose learning rates rise and fall together."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        self._parts = parts
+        self._peaks = [[group["lr"] for group in part.param_groups] for part in parts]
+
+    def step(self, factor: float) -> None:
+        """Update the weights with `factor` times the peak learning rates, and clear the gradients."""
+        for part, peaks in zip(self._parts, self._peaks, strict=True):
+            for group, peak in zip(part.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as named tensors."""
+        return {
+            f"{number}.{index}.{name}": torch.as_tensor(value)
+            for number, part in enumerate(self._parts)
+            for index, state in part.state_dict()["state"].items()
+            for name, value in state.items()
+        }
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over the state that `tensors` gave."""
+        for number, part in enumerate(self._parts):
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                owner, index, name = key.split(".")
+                if int(owner) == number:
+                    state.setdefault(int(index), {})[name] = value
+            part.load_state_dict({**part.state_dict(), "state": state})
+
+
+def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+    """Decay matrices; leave gains and biases alone."""
+    return [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+
+
+@OPTIMIZERS.register("adamw")
+class AdamW(Optimizer):
+    """AdamW for everything, as in the paper."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        learning_rate: float = 3e-4,
+        weight_decay: float = 0.03,
+        beta2: float = 0.99,
+    ) -> None:
+        groups = _groups(list(model.parameters()), weight_decay)
+        super().__init__(
+            [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, beta2), fused=True)]
+        )
+
+
+@OPTIMIZERS.register("muon")
+class Muon(Optimizer):
+    """Muon for the blocks' matrices, AdamW for embedding, head and gains: fewer steps to the same loss.
+
+    Args:
+        model: whose denoiser has `blocks`.
+        learning_rate: of AdamW.
+        matrix_learning_rate: of Muon.
+        weight_decay: of all matrices.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        learning_rate: float = 3e-3,
+        matrix_learning_rate: float = 0.02,
+        weight_decay: float = 0.01,
+    ) -> None:
+        matrices = [
+            p for name, p in model.named_parameters() if ".blocks." in name and p.dim() == 2
+        ]
+        chosen = {id(p) for p in matrices}
+        others = [p for p in model.parameters() if id(p) not in chosen]
+        super().__init__(
+            [
+                torch.optim.Muon(matrices, lr=matrix_learning_rate, weight_decay=weight_decay),
+                torch.optim.AdamW(
+                    _groups(others, weight_decay), lr=learning_rate, betas=(0.9, 0.99), fused=True
+                ),
+            ]
+        )

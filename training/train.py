@@ -1,0 +1,190 @@
+"""Train a model: python -m training.train PRESET [--data PATH ...] [--out DIR] [--resume]."""
+
+import dataclasses
+import json
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from mdcore.hardware import DeviceName, matmul_dtype, pick_device
+from mdcore.sampling import SAMPLERS
+from training.config import PRESETS, TrainConfig
+from training.loop import Record, train
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train a model; checkpoints, metrics.jsonl and TensorBoard logs go to --out."""
+
+    preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(constructor=Literal[tuple(PRESETS)])]
+    """What to train."""
+    data: tuple[Path, ...] = ()
+    """Text files, or folders of .txt files, to train on instead of the preset's data."""
+    out: Path | None = None
+    """Folder for the results; runs/PRESET if not given."""
+    steps: int | None = None
+    """Optimizer steps."""
+    batch_size: int | None = None
+    """Examples in an optimizer step."""
+    accumulation: int | None = None
+    """Parts into which a batch is split to save memory."""
+    learning_rate: float | None = None
+    """Peak learning rate of AdamW."""
+    seed: int = 0
+    """Of weights, batches, times and masks."""
+    vocab_size: int | None = None
+    """Tokens of a BPE that is trained on the data."""
+    tokenizer: str | None = None
+    """A tokenizer.json, or a name on the hub, for BPE presets."""
+    width: int | None = None
+    """Of the backbone's residual stream."""
+    depth: int | None = None
+    """Blocks of the backbone."""
+    heads: int | None = None
+    """Attention heads."""
+    evaluate_every: int | None = None
+    """Steps between evaluations."""
+    sample_every: int | None = None
+    """Steps between samples."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints."""
+    checkpoint_minutes: float | None = None
+    """A checkpoint is also written after this many minutes."""
+    compile: bool = False
+    """torch.compile the backbone: a minute to start, then faster steps."""
+    device: DeviceName = "auto"
+    """Where to train."""
+    resume: bool = False
+    """Go on from --out's last checkpoint; give the same options as at first."""
+
+
+def configure(arguments: Arguments) -> TrainConfig:
+    """The preset with what the command line changes."""
+    config = PRESETS[arguments.preset]
+    names = {f.name for f in dataclasses.fields(TrainConfig)} - {"data", "out"}
+    chosen = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in names and value is not None
+    }
+    if arguments.data:
+        own = config.data if "held_out" in config.data else {"name": "text"}
+        chosen["data"] = {**own, "paths": [str(path) for path in arguments.data]}
+    if arguments.learning_rate is not None:
+        chosen["optimizer"] = {**config.optimizer, "learning_rate": arguments.learning_rate}
+    shape = {key: getattr(arguments, key) for key in ("width", "depth", "heads")}
+    backbone = {**config.model.backbone, **{k: v for k, v in shape.items() if v is not None}}
+    codec = dict(config.model.codec)
+    if arguments.vocab_size is not None:
+        codec["vocab_size"] = arguments.vocab_size
+    chosen["model"] = dataclasses.replace(config.model, backbone=backbone, codec=codec)
+    chosen["warmup"] = min(config.warmup, max(1, chosen.get("steps", config.steps) // 10))
+    chosen["out"] = arguments.out or Path("runs") / arguments.preset
+    return dataclasses.replace(config, **chosen)
+
+
+def describe(record: Record) -> dict[str, float]:
+    """A record as one flat JSON object."""
+    line = {
+        "step": record.step,
+        "loss": record.loss,
+        "bits_per_token": record.bits_per_token,
+        "tokens_per_second": record.tokens_per_second,
+        "learning_rate_factor": record.learning_rate_factor,
+    }
+    if record.validation is not None:
+        per_character = record.validation.scaled(1 / record.characters_per_token)
+        line |= {
+            "validation_bits_per_token": record.validation.mean,
+            "validation_bits_per_character": per_character.mean,
+            "validation_standard_error": per_character.standard_error,
+        }
+    return line
+
+
+def draw(record: Record, device: torch.device) -> str:
+    """One sample of the averaged model, with the same noise each time."""
+    masks = torch.full((1, record.codec.length), record.model.mask_id, device=device)
+    sampler = SAMPLERS.build({"name": "ancestral", "steps": 128})
+    generator = torch.Generator().manual_seed(0)
+    return record.codec.decode(sampler(record.model, masks, generator=generator)[0].cpu())
+
+
+class Interrupt:
+    """Turns the first Ctrl-C into a flag, so that a run stops between two steps; the second kills."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def main() -> None:
+    """Read the command line, train, and show how it goes."""
+    arguments = tyro.cli(Arguments)
+    try:
+        run(arguments)
+    except (ValueError, FloatingPointError, OSError) as error:
+        sys.exit(f"training.train: {error}")
+
+
+def run(arguments: Arguments) -> None:
+    """Train and write metrics.jsonl, TensorBoard logs and a progress bar."""
+    config, device = configure(arguments), pick_device(arguments.device)
+    config.out.mkdir(parents=True, exist_ok=True)
+    print(f"{arguments.preset} on {device}, matrix work in {matmul_dtype(device)}, to {config.out}")
+    interrupt, sampled = Interrupt(), 0
+    records = train(config, device=device, resume=arguments.resume)
+    with (
+        SummaryWriter(config.out / "tensorboard") as board,
+        (config.out / "metrics.jsonl").open("a" if arguments.resume else "w") as metrics,
+        tqdm(total=config.steps, unit="step", smoothing=0.1, dynamic_ncols=True) as bar,
+    ):
+        for record in records:
+            line = describe(record)
+            metrics.write(json.dumps(line) + "\n")
+            metrics.flush()
+            for name, value in line.items():
+                board.add_scalar(name, value, record.step)
+            bar.update(record.step - bar.n)
+            show(bar, line)
+            if record.step // config.sample_every > sampled or record.step == config.steps:
+                sampled = record.step // config.sample_every
+                text = draw(record, device)
+                board.add_text("sample", text, record.step)
+                bar.write(f"--- sample at step {record.step}\n{text}\n---")
+            if interrupt.asked:
+                records.close()
+                bar.write(
+                    f"Stopped at step {record.step}; everything is saved in {config.out}. "
+                    "Go on with the same command and --resume."
+                )
+                return
+    print(f"Done. The model is in {config.out / 'last'} (best validation: {config.out / 'best'}).")
+
+
+def show(bar: "tqdm[None]", line: dict[str, float]) -> None:
+    """Figures beside the bar; a line of its own for an evaluation."""
+    bar.set_postfix_str(
+        f"loss {line['loss']:.3f}, {line['bits_per_token']:.3f} bits/token, "
+        f"{line['tokens_per_second']:,.0f} tokens/s"
+    )
+    if "validation_bits_per_character" in line:
+        bar.write(
+            f"step {line['step']:,}: validation {line['validation_bits_per_character']:.4f} "
+            f"± {line['validation_standard_error']:.4f} bits per character"
+        )
+
+
+if __name__ == "__main__":
+    main()
