@@ -61,7 +61,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.batch_size % self.accumulation:
             raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}."
+                f"batch_size {self.batch_size} must be a multiple of accumulation "
+                f"{self.accumulation}."
             )
 
     def describe(self) -> dict[str, object]:
@@ -76,16 +77,19 @@ class TrainConfig:
 PRESETS: dict[str, TrainConfig] = {
     "childrens-books": TrainConfig(
         model=ModelConfig(
-            codec={"name": "bpe", "vocab_size": 4096, "length": 256},
+            codec={"name": "bpe", "vocab_size": 8192, "length": 256},
             schedule={"name": "linear"},
-            backbone={"name": "transformer", "width": 384, "depth": 8, "heads": 6},
+            backbone={"name": "transformer", "width": 384, "depth": 6, "heads": 6},
         ),
         data={"name": "books", "held_out": ["willows", "wallypug", "cuckoo"]},
         optimizer={"name": "muon"},
-        steps=8000,
+        steps=6000,
         batch_size=16,
         warmup=100,
         ema=0.999,
+        evaluate_every=500,
+        sample_every=500,
+        checkpoint_every=500,
     ),
     "text8": TrainConfig(
         model=ModelConfig(

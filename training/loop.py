@@ -9,7 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mdcore.checkpoint import Checkpoint, ModelConfig, build_model, save_checkpoint
+from mdcore.checkpoint import Checkpoint, build_model, save_checkpoint
 from mdcore.codecs import BPE, CODECS, TOKENIZER_FILE, TextCodec, read_tokenizer
 from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate, bits_per_token
@@ -43,7 +43,7 @@ class Record:
         tokens_per_second: since the last record.
         learning_rate_factor: of the peak learning rates.
         validation: bits per token on the validation split, where it was measured at this step.
-        characters_per_token: of the validation text, to turn bits per token into bits per character.
+        characters_per_token: of the validation text; divides bits per token into per character.
         checkpoint: a folder that was written at this step.
         model, codec: the averaged model, to draw from.
     """
@@ -147,12 +147,14 @@ def _check_same_run(stored: dict[str, object], asked: dict[str, object], path: P
     for key in asked:
         if stored.get(key) != asked[key]:
             raise ValueError(
-                f"{path} was trained with {key} = {stored.get(key)!r}, and now {key} = {asked[key]!r} "
+                f"{path} was trained with {key} = {stored.get(key)!r}; now {key} = {asked[key]!r} "
                 "is asked for. Resume with the options of the first call, or choose another --out."
             )
 
 
-def train(config: TrainConfig, *, device: torch.device, resume: bool = False) -> Iterator[Record]:
+def train(
+    config: TrainConfig, *, device: torch.device, resume: bool = False
+) -> Generator[Record, None, None]:
     """Train a model; checkpoints are written to config.out on the way.
 
     Args:
@@ -248,7 +250,7 @@ def update(run: Run, x: Tensor) -> Tensor:
     total = torch.zeros((), dtype=torch.float64, device=x.device)
     for part in x.chunk(config.accumulation):
         loss = run.model.loss(part, generator=generator) / config.accumulation
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
     run.optimizer.step(learning_rate_factor(config, run.step))
@@ -266,16 +268,18 @@ def learning_rate_factor(config: TrainConfig, step: int) -> float:
 
 
 def evaluate(run: Run, validation: Tensor, device: torch.device) -> Estimate:
-    """Bits per token of the averaged model on the first validation windows, always with the same noise."""
+    """Bits per token of the averaged model on validation windows, each time with the same noise."""
     generator = torch.Generator(device).manual_seed(0)
-    tokens = validation[: run.config.evaluation_examples].to(device)
+    count = min(run.config.evaluation_examples, len(validation))
+    spread = torch.linspace(0, len(validation) - 1, count).long()
+    tokens = validation[spread].to(device)
     return bits_per_token(
         run.ema.model, tokens, draws=run.config.evaluation_draws, generator=generator
     )
 
 
 def build_codec(config: TrainConfig, source: Source, *, resume: bool) -> TextCodec:
-    """The codec of a run: BPE is read from the run's folder or from `tokenizer`, or trained."""
+    """The codec of a run: a BPE comes from the run's folder, from `tokenizer`, or from training."""
     if CODECS[config.model.codec["name"]] is not BPE:
         return CODECS.build(config.model.codec)
     length, own = config.model.codec["length"], config.out / TOKENIZER_FILE
@@ -292,7 +296,7 @@ def build_codec(config: TrainConfig, source: Source, *, resume: bool) -> TextCod
 
 
 def with_vocabulary(config: TrainConfig, codec: TextCodec) -> TrainConfig:
-    """The config with the codec's real vocabulary: little text has fewer pairs to merge than asked."""
+    """The config with the codec's real vocabulary: little text has fewer pairs to merge."""
     if not isinstance(codec, BPE):
         return config
     spec = {**config.model.codec, "vocab_size": codec.vocab_size}
@@ -317,7 +321,7 @@ def read_validation(source: Source, codec: TextCodec) -> tuple[Tensor, float]:
     count = len(tokens) // codec.length
     if not count:
         raise ValueError(
-            f"The validation text has {len(tokens)} tokens, fewer than one window of {codec.length}. "
+            f"The validation text has {len(tokens)} tokens, less than a window of {codec.length}. "
             "Give more text."
         )
     windows = tokens[: count * codec.length]

@@ -1,7 +1,5 @@
 """Optimizers: how the weights move. All of them are torch's; a class says who gets which."""
 
-import abc
-
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +8,7 @@ from mdcore.registry import Registry
 OPTIMIZERS: "Registry[Optimizer]" = Registry("optimizer")
 
 
-class Optimizer(abc.ABC):
+class Optimizer:
     """One or more of torch's optimizers whose learning rates rise and fall together."""
 
     def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
@@ -18,7 +16,7 @@ class Optimizer(abc.ABC):
         self._peaks = [[group["lr"] for group in part.param_groups] for part in parts]
 
     def step(self, factor: float) -> None:
-        """Update the weights with `factor` times the peak learning rates, and clear the gradients."""
+        """Update the weights at `factor` times the peak learning rates; clear the gradients."""
         for part, peaks in zip(self._parts, self._peaks, strict=True):
             for group, peak in zip(part.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
@@ -72,7 +70,7 @@ class AdamW(Optimizer):
 
 @OPTIMIZERS.register("muon")
 class Muon(Optimizer):
-    """Muon for the blocks' matrices, AdamW for embedding, head and gains: fewer steps to the same loss.
+    """Muon for the blocks' matrices, AdamW for embedding, head and gains: learns in fewer steps.
 
     Args:
         model: whose denoiser has `blocks`.

@@ -118,7 +118,7 @@ def draw(record: Record, device: torch.device) -> str:
 
 
 class Interrupt:
-    """Turns the first Ctrl-C into a flag, so that a run stops between two steps; the second kills."""
+    """Turns the first Ctrl-C into a flag, so that a run stops between two steps."""
 
     def __init__(self) -> None:
         self.asked = False

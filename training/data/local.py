@@ -92,7 +92,7 @@ def _text_files(path: Path) -> list[Path]:
 
 
 def _cut(texts: Sequence[str], split: Split) -> list[str]:
-    """The part of the texts that belongs to a split: validation is the last 5 % of the characters."""
+    """The part of the texts in a split: validation is the last 5 % of the characters."""
     remaining = round((1 - VALIDATION_SHARE) * sum(map(len, texts)))
     train, validation = [], []
     for text in texts:
