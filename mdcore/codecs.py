@@ -167,7 +167,7 @@ class BPE(TextCodec):
 
     def __init__(self, vocab_size: int, length: int = 256, folder: Path | None = None) -> None:
         super().__init__(vocab_size, length)
-        self._tokenizer = None
+        self._tokenizer: Tokenizer | None = None
         if folder is not None:
             self._attach(read_tokenizer(folder / TOKENIZER_FILE))
 

@@ -46,7 +46,7 @@ class TopP:
     def __call__(self, logits: Tensor) -> Tensor:
         if self.p == 1:
             return logits
-        ordered, order = logits.double().softmax(-1).sort(-1, descending=True, stable=True)
+        ordered, order = logits.double().softmax(-1).sort(dim=-1, descending=True, stable=True)
         before = ordered.cumsum(-1) - ordered
         dropped = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= self.p)
         return logits.masked_fill(dropped, -torch.inf)

@@ -79,7 +79,7 @@ PRESETS: dict[str, TrainConfig] = {
         model=ModelConfig(
             codec={"name": "bpe", "vocab_size": 8192, "length": 256},
             schedule={"name": "linear"},
-            backbone={"name": "transformer", "width": 384, "depth": 6, "heads": 6},
+            backbone={"name": "transformer", "width": 320, "depth": 6, "heads": 5},
         ),
         data={"name": "books", "held_out": ["willows", "wallypug", "cuckoo"]},
         optimizer={"name": "muon"},
