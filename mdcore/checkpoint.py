@@ -142,7 +142,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not the config of a checkpoint made by this project.")
     if config["format"] != FORMAT:
         raise ValueError(
-            f"{path} has format {config['format']}; this version reads {FORMAT}. Update the project."
+            f"{path} has format {config['format']}; this version reads {FORMAT}. "
+            "Update the project."
         )
     return config
 

@@ -112,8 +112,13 @@ class TextCodec(abc.ABC):
         """The text of each of (n,) tokens by itself, for showing them one by one."""
         return [self.decode(token) for token in tokens[:, None]]
 
+    def loosen(self, raw: str) -> str:
+        """The text for infilling: a hole may cover more than the user wrote, see BPE."""
+        return raw
+
     def save(self, folder: Path) -> None:
-        """Write nothing: the config says it all."""
+        """Write the files that the codec needs beside its config; most need none."""
+        return
 
 
 @CODECS.register("characters")
@@ -133,7 +138,8 @@ class Characters(TextCodec):
             shown = ", ".join(f"{c!r} at {place}" for c, place in unknown[:8])
             more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
             raise ValueError(
-                f"These characters are unknown to this model: {shown}{more}. Replace or remove them."
+                f"These characters are unknown to this model: {shown}{more}. "
+                "Replace or remove them."
             )
         return [self._ids[c] for c in text]
 
@@ -220,6 +226,10 @@ class BPE(TextCodec):
 
     def _decode_piece(self, tokens: list[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=False))
+
+    def loosen(self, raw: str) -> str:
+        """The text whose holes also cover the space before them: BPE tokens begin with theirs."""
+        return raw.replace(f" {HOLE}", HOLE)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json."""

@@ -31,12 +31,12 @@ class Denoiser(Protocol):
         *,
         select: Tensor | None = None,
     ) -> Tensor:
-        """z_t (B, L), t (B,), condition (B,) -> (B, L, V), or (N, V) at the N selected positions."""
+        """z_t (B, L), t (B,), condition (B,) -> (B, L, V), or (N, V) at the selected positions."""
         ...
 
 
 def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
-    """Float64 numbers in [0, 1) of a shape (B, ...), each row from its own generator if there are B.
+    """Float64 numbers in [0, 1) of a shape (B, ...); each row has its own generator if given B.
 
     Raises:
         ValueError: a sequence of generators has another length than the batch.
@@ -186,8 +186,8 @@ class MD4(nn.Module):
         alpha_start, alpha_end = self.schedule.alpha(ends)[:, None].expand(-1, 1, self.vocab_size)
         log_masked = torch.log(1 - alpha_start)
         reconstruction = (1 - alpha_start) * (log_masked.logsumexp(-1, keepdim=True) - log_masked)
-        prior = alpha_end * math.log(self.vocab_size)
-        return (reconstruction + prior).squeeze(0)[x].sum(-1)
+        cost: Tensor = (reconstruction + alpha_end * math.log(self.vocab_size)).squeeze(0)
+        return cost[x].sum(-1)
 
     def nelbo_discrete(
         self, x: Tensor, step: Tensor, z_t: Tensor, steps: int, condition: Tensor | None = None

@@ -37,9 +37,10 @@ class ClassifierFreeGuidance(nn.Module):
         *,
         select: Tensor | None = None,
     ) -> Tensor:
-        """Guided logits, in one call of twice the batch; unconditional ones if condition is None."""
+        """Guided logits, in one call of twice the batch; unconditional if condition is None."""
         if condition is None:
-            return torch.as_tensor(self.denoiser(z_t, t, None, select=select))
+            plain: Tensor = self.denoiser(z_t, t, None, select=select)
+            return plain
         both = torch.cat([condition, torch.full_like(condition, self.no_class)])
         chosen = None if select is None else select.repeat(2, 1)
         logits = self.denoiser(z_t.repeat(2, 1), t.repeat(2), both, select=chosen)

@@ -1,4 +1,4 @@
-"""What to compute on, and in which number format: two decisions, made here and shown to the user."""
+"""What to compute on, and in which number format: decided here and shown to the user."""
 
 from typing import Literal
 
@@ -27,7 +27,7 @@ def pick_device(name: DeviceName = "auto") -> torch.device:
 
 
 def matmul_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it fast (CUDA, AMX, AVX512-BF16), float32 elsewhere."""
+    """bfloat16 where it is fast (CUDA, AMX, AVX512-BF16), float32 elsewhere."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     if device.type == "cpu":

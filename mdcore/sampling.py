@@ -10,6 +10,7 @@ import abc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -79,13 +80,13 @@ class _Chain:
             return None
         self.nfe += 1
         condition = None if self.condition is None else self.condition[rows]
-        logits = self.model(self.z[rows], t[rows], condition, select=selected[rows])
+        logits: Tensor = self.model(self.z[rows], t[rows], condition, select=selected[rows])
         if logits.isnan().any():
             raise FloatingPointError(
                 f"The model returned NaN at call {self.nfe} in {self.model.compute_dtype}; "
                 "run it in float32 or load another checkpoint."
             )
-        return torch.as_tensor(logits)
+        return logits
 
     def propose(self, candidate: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
         """Draw a token at each candidate position -> z with them, and the logits."""
@@ -102,7 +103,7 @@ class _Chain:
         float32 Gumbel noise would truncate the tail and cool the samples (arXiv 2409.02908). In
         chunks, so that many positions of a large vocabulary fit in memory.
         """
-        chunks = zip(logits.split(256), u.split(256), strict=True)
+        chunks = zip(torch.split(logits, 256), torch.split(u, 256), strict=True)
         return torch.cat([_inverse_cdf(self.filtered(part), v) for part, v in chunks])
 
     def filtered(self, logits: Tensor) -> Tensor:
@@ -207,7 +208,7 @@ class Sampler(abc.ABC):
         to_time = GRIDS[self.grid]
         times = [to_time(1 - index / self.steps) for index in range(self.steps + 1)]
         rows = torch.ones(len(chain.z), dtype=torch.float64, device=chain.z.device)
-        return ((rows * t, rows * s) for t, s in zip(times, times[1:], strict=False))
+        return ((rows * t, rows * s) for t, s in pairwise(times))
 
     @abc.abstractmethod
     def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
@@ -215,7 +216,7 @@ class Sampler(abc.ABC):
 
 
 def _reverse(chain: _Chain, t: Tensor, s: Tensor, sigma: Tensor) -> Move:
-    """A step of the reverse process with numbers drawn anew, sigma (B, 1) the remasking probability.
+    """A step of the reverse process with numbers drawn anew; sigma (B, 1) is for remasking.
 
     With a schedule for each token the chance to be revealed depends on the token. Positions are
     chosen with the largest chance first, a token is drawn, and it is accepted with the ratio of its
@@ -237,7 +238,7 @@ def _reverse(chain: _Chain, t: Tensor, s: Tensor, sigma: Tensor) -> Move:
 
 
 def _remasking_limit(chain: _Chain, t: Tensor, s: Tensor) -> Tensor:
-    """The largest sigma that leaves the marginals right, (B, 1); 0 at the end, so no mask is left."""
+    """The largest sigma that leaves the marginals right, (B, 1); 0 at the end."""
     schedule = chain.model.schedule
     limit = (1 - schedule.alpha(s)) / schedule.alpha(t)
     return limit.amin(-1, keepdim=True).clamp(max=1) * (s > 0)[:, None]
@@ -293,8 +294,9 @@ class FirstHitting(Sampler):
         masked = chain.masked
         arrivals = chain.arrival.masked_fill(~masked, 1).sort(-1).values
         most = int(masked.sum(-1).max()) if len(masked) else 0
-        for chain.level in arrivals[:, :most].split(1, dim=-1):
-            t = chain.model.schedule.time(chain.level.squeeze(-1))
+        for reveal in range(most):
+            chain.level = arrivals[:, reveal, None]
+            t = chain.model.schedule.time(arrivals[:, reveal])
             yield t, t
 
     def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:

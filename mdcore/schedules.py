@@ -27,11 +27,11 @@ class MaskingSchedule(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """Probability of being clean, (*) in [0, 1] -> (*, 1|V): 1 at t=0, decreasing to 0 at t=1."""
+        """Probability of being clean, (*) in [0, 1] -> (*, 1|V), from 1 at t=0 down to 0 at t=1."""
 
     @abc.abstractmethod
     def alpha_prime(self, t: Tensor) -> Tensor:
-        """d alpha / dt <= 0, (*) -> (*, 1|V)."""
+        """The derivative d alpha / dt <= 0, (*) -> (*, 1|V)."""
 
     @abc.abstractmethod
     def weight(self, t: Tensor) -> Tensor:

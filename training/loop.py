@@ -25,7 +25,15 @@ from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate, bits_per_token
 from mdcore.hardware import matmul_dtype
 from training.config import TrainConfig
-from training.data import DATASETS, Batches, Source, StreamedWindows, Windows, read_tokens
+from training.data import (
+    DATASETS,
+    Batches,
+    Source,
+    StreamedWindows,
+    Windows,
+    read_tokens,
+    read_windows,
+)
 from training.ema import EMA
 from training.optimizers import OPTIMIZERS, Optimizer
 
@@ -175,7 +183,8 @@ def train(
     codec = build_codec(config, source, resume=resume)
     config = with_vocabulary(config, codec)
     batches = open_batches(config, source, codec)
-    validation, characters_per_token = read_validation(source, codec)
+    validation = read_windows(source.documents("validation"), codec)
+    characters_per_token = len(codec.decode(validation.flatten())) / validation.numel()
     run = start(config, codec, device)
     if resume:
         run.resume()
@@ -309,20 +318,3 @@ def open_batches(config: TrainConfig, source: Source, codec: TextCodec) -> Batch
         return StreamedWindows(lambda: source.documents("train"), codec, config.batch_size)
     tokens = read_tokens(source.documents("train"), codec)
     return Windows(tokens, length=codec.length, batch_size=config.batch_size, seed=config.seed)
-
-
-def read_validation(source: Source, codec: TextCodec) -> tuple[Tensor, float]:
-    """Disjoint windows of the validation split, (n, L) long, and its characters per token.
-
-    Raises:
-        ValueError: the split is shorter than one window.
-    """
-    tokens = torch.from_numpy(read_tokens(source.documents("validation"), codec).astype("int64"))
-    count = len(tokens) // codec.length
-    if not count:
-        raise ValueError(
-            f"The validation text has {len(tokens)} tokens, less than a window of {codec.length}. "
-            "Give more text."
-        )
-    windows = tokens[: count * codec.length]
-    return windows.view(count, codec.length), len(codec.decode(windows)) / len(windows)

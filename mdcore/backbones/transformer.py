@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -39,9 +38,8 @@ class Block(nn.Module):
         if self.modulation is None or c is None:
             x = x + self._drop(self._attend(self.norm_attention(x), angle, together))
             return x + self._drop(self._mlp(self.norm_mlp(x)))
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(c)[:, None].chunk(
-            6, -1
-        )
+        modulation: Tensor = self.modulation(c)[:, None]
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = modulation.chunk(6, dim=-1)
         h = self.norm_attention(x) * (1 + scale_a) + shift_a
         x = x + gate_a * self._drop(self._attend(h, angle, together))
         h = self.norm_mlp(x) * (1 + scale_m) + shift_m
@@ -53,11 +51,13 @@ class Block(nn.Module):
         h = functional.scaled_dot_product_attention(
             q.to(v.dtype), k.to(v.dtype), v, attn_mask=together
         )
-        return self.attention_out(h.transpose(1, 2).flatten(2))
+        out: Tensor = self.attention_out(h.transpose(1, 2).flatten(2))
+        return out
 
     def _mlp(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.mlp_out(functional.silu(gate) * up)
+        out: Tensor = self.mlp_out(functional.silu(gate) * up)
+        return out
 
     def _drop(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.dropout, self.training) if self.dropout else x
@@ -122,10 +122,9 @@ class Transformer(nn.Module):
                 std /= math.sqrt(2 * depth)  # so that the residual stream does not grow with depth
             nn.init.normal_(parameter, std=0.02 if name == "head.weight" else std)
         nn.init.zeros_(self.head.bias)
-        for block in self.blocks:
-            if block.modulation is not None:
-                nn.init.zeros_(block.modulation.weight)
-                nn.init.zeros_(block.modulation.bias)
+        for name, parameter in self.named_parameters():
+            if ".modulation." in name:
+                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -167,4 +166,5 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, c, angle, together)
         x = x if select is None else x[select]
-        return torch.as_tensor(self.head(self.norm(x)))
+        logits: Tensor = self.head(self.norm(x))
+        return logits

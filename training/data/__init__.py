@@ -3,7 +3,7 @@
 from training.data.hub import Hub
 from training.data.local import Books, Text
 from training.data.source import DATASETS, Source, Split
-from training.data.windows import Batches, StreamedWindows, Windows, read_tokens
+from training.data.windows import Batches, StreamedWindows, Windows, read_tokens, read_windows
 
 __all__ = [
     "DATASETS",
@@ -16,4 +16,5 @@ __all__ = [
     "Text",
     "Windows",
     "read_tokens",
+    "read_windows",
 ]

@@ -19,18 +19,24 @@ class Text:
     Args:
         paths: text files, or folders, of which every .txt below is read.
         held_out: stems of validation files.
+        whole: both splits are all of the text: for measuring on it, not for training.
     """
 
     streamed = False
 
-    def __init__(self, paths: Sequence[str] = (), held_out: Sequence[str] = ()) -> None:
+    def __init__(
+        self, paths: Sequence[str] = (), held_out: Sequence[str] = (), whole: bool = False
+    ) -> None:
         if not paths:
             raise ValueError("This preset trains on local files: name them with --data PATH.")
         self.files = [file for path in paths for file in _text_files(Path(path))]
+        self.whole = whole
         self.held_out = [file for file in self.files if file.stem in held_out]
 
     def documents(self, split: Split) -> Iterator[str]:
         """The text of one file after another."""
+        if self.whole:
+            return (self._read(file) for file in self.files)
         if self.held_out:
             wanted = split == "validation"
             return (self._read(file) for file in self.files if (file in self.held_out) == wanted)

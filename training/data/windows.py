@@ -25,6 +25,22 @@ def read_tokens(documents: Iterable[str], codec: TextCodec) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
+def read_windows(documents: Iterable[str], codec: TextCodec) -> Tensor:
+    """Disjoint windows of the documents, (n, L) long; what fills no window is left out.
+
+    A text shorter than one window is one short window by itself.
+
+    Raises:
+        ValueError: there is no text.
+    """
+    tokens = torch.from_numpy(read_tokens(documents, codec).astype(np.int64))
+    if not len(tokens):
+        raise ValueError("The text to measure on is empty; give more text.")
+    length = min(codec.length, len(tokens))
+    count = len(tokens) // length
+    return tokens[: count * length].view(count, length)
+
+
 class Windows:
     """Random windows of a text that is held in memory.
 
