@@ -18,6 +18,7 @@ from torch import Tensor
 from mdcore.diffusion import MD4, Generators, uniform
 from mdcore.filters import Filter
 from mdcore.registry import Registry
+from mdcore.schedules import MaskingSchedule
 
 SAMPLERS: "Registry[Sampler]" = Registry("sampler")
 
@@ -40,6 +41,7 @@ class Step:
         revealed: (B, L) bool, the positions that turned from mask to token in this step.
         logits: (N, V) float32 before the filters, at the positions the network was asked for (the
             revealed ones; all that were masked before the step, if observed), or None.
+        selected: (B, L) bool, those positions, N in all.
     """
 
     index: int
@@ -48,6 +50,7 @@ class Step:
     z: Tensor
     revealed: Tensor
     logits: Tensor | None
+    selected: Tensor
 
 
 @dataclass
@@ -64,6 +67,7 @@ class _Chain:
     arrival: Tensor
     value: Tensor
     level: Tensor
+    selected: Tensor
     nfe: int = 0
 
     @property
@@ -75,6 +79,7 @@ class _Chain:
 
     def ask(self, selected: Tensor, t: Tensor) -> Tensor | None:
         """Logits at the selected positions, with a call for just the rows that have any."""
+        self.selected = selected
         rows = selected.any(-1)
         if not rows.any():
             return None
@@ -172,8 +177,9 @@ class Sampler(abc.ABC):
         """
         chain = self._start(model, z, condition, generator, observe)
         for index, (t, s) in enumerate(self._intervals(chain), start=1):
+            chain.selected = torch.zeros_like(chain.given)
             chain.z, revealed, logits = self._advance(chain, t, s)
-            yield Step(index, chain.nfe, s.max().item(), chain.z, revealed, logits)
+            yield Step(index, chain.nfe, s.max().item(), chain.z, revealed, logits, chain.selected)
 
     def __call__(
         self, model: MD4, z: Tensor, condition: Tensor | None = None, *, generator: Generators
@@ -201,12 +207,23 @@ class Sampler(abc.ABC):
             arrival=uniform(z.shape, generator, z.device),
             value=uniform(z.shape, generator, z.device),
             level=torch.zeros(len(z), 1, dtype=torch.float64, device=z.device),
+            selected=torch.zeros_like(z, dtype=torch.bool),
         )
+
+    def times(self, schedule: MaskingSchedule, masked: int) -> Tensor:
+        """The times at which a run stands, from 1 to 0: (T + 1,) float64 for T steps.
+
+        Args:
+            schedule: the model's.
+            masked: how many positions are masked at the start.
+        """
+        to_time = GRIDS[self.grid]
+        shares = [to_time(1 - index / self.steps) for index in range(self.steps + 1)]
+        return torch.tensor(shares, dtype=torch.float64)
 
     def _intervals(self, chain: _Chain) -> Iterator[tuple[Tensor, Tensor]]:
         """The times (t, s) of each step, (B,) float64 each."""
-        to_time = GRIDS[self.grid]
-        times = [to_time(1 - index / self.steps) for index in range(self.steps + 1)]
+        times = self.times(chain.model.schedule, 0).to(chain.z.device)
         rows = torch.ones(len(chain.z), dtype=torch.float64, device=chain.z.device)
         return ((rows * t, rows * s) for t, s in pairwise(times))
 
@@ -289,6 +306,10 @@ class FirstHitting(Sampler):
     The reverse process in continuous time, without error. Steps and grid play no part: there is a
     step for each mask. Needs a schedule shared by all tokens.
     """
+
+    def times(self, schedule: MaskingSchedule, masked: int) -> Tensor:
+        """The times at which the schedule expects one more token each, (masked + 1,) float64."""
+        return schedule.time(torch.linspace(0, 1, masked + 1, dtype=torch.float64))
 
     def _intervals(self, chain: _Chain) -> Iterator[tuple[Tensor, Tensor]]:
         masked = chain.masked
