@@ -137,6 +137,9 @@ class Sampler(abc.ABC):
         filters: applied in order to the logits before a token is drawn.
     """
 
+    remasks = False
+    """Whether a token may become a mask again."""
+
     def __init__(
         self, steps: int = 64, grid: str = "uniform", filters: Sequence[Filter] = ()
     ) -> None:
@@ -357,6 +360,8 @@ class RemaskCap(Sampler):
     ReMDM (arXiv 2503.00307): sigma = min(eta, (1 - alpha_s) / alpha_t).
     """
 
+    remasks = True
+
     def __init__(
         self,
         steps: int = 64,
@@ -377,6 +382,8 @@ class RemaskRescale(Sampler):
 
     ReMDM (arXiv 2503.00307): sigma = eta min(1, (1 - alpha_s) / alpha_t).
     """
+
+    remasks = True
 
     def __init__(
         self,
