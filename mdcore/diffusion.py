@@ -182,12 +182,11 @@ class MD4(nn.Module):
         probabilities. Prior at 1: a schedule that ends at alpha(1) > 0 leaves tokens clean, each
         of which costs log V.
         """
-        ends = torch.tensor([self.t_min, 1.0], dtype=torch.float64, device=x.device)
-        alpha_start, alpha_end = self.schedule.alpha(ends)[:, None].expand(-1, 1, self.vocab_size)
-        log_masked = torch.log(1 - alpha_start)
-        reconstruction = (1 - alpha_start) * (log_masked.logsumexp(-1, keepdim=True) - log_masked)
-        cost: Tensor = (reconstruction + alpha_end * math.log(self.vocab_size)).squeeze(0)
-        return cost[x].sum(-1)
+        start = torch.tensor(self.t_min, dtype=torch.float64, device=x.device)
+        hidden = self.schedule.hidden(start).expand(self.vocab_size)
+        reconstruction = torch.xlogy(hidden, hidden.sum()) - torch.xlogy(hidden, hidden)
+        prior = self.schedule.alpha(torch.ones_like(start)) * math.log(self.vocab_size)
+        return (reconstruction + prior)[x].sum(-1)
 
     def nelbo_discrete(
         self, x: Tensor, step: Tensor, z_t: Tensor, steps: int, condition: Tensor | None = None

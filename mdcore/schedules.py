@@ -37,6 +37,13 @@ class MaskingSchedule(nn.Module, abc.ABC):
     def weight(self, t: Tensor) -> Tensor:
         """-alpha'/(1 - alpha) >= 0 in closed form, (*) in (0, 1] -> (*, 1|V)."""
 
+    def hidden(self, t: Tensor) -> Tensor:
+        """Probability of being masked, 1 - alpha, (*) -> (*, 1|V).
+
+        A schedule whose alpha rounds to 1 at small t > 0 gives it in a form that does not vanish.
+        """
+        return 1 - self.alpha(t)
+
     def time(self, alpha: Tensor) -> Tensor:
         """The t in [0, 1] at which a shared schedule has this alpha, (*) -> (*).
 
@@ -55,9 +62,9 @@ class MaskingSchedule(nn.Module, abc.ABC):
         arXiv 2503.00307). At s = 0 everything is revealed, even where alpha(0) < 1, so that no
         mask is ever left over.
         """
-        alpha_s = torch.where(s[..., None] == 0, 1.0, self.alpha(s))
-        alpha_t = self.alpha(t)
-        return (alpha_s - (1 - sigma) * alpha_t) / (1 - alpha_t)
+        hidden_s = torch.where(s[..., None] == 0, 0.0, self.hidden(s))
+        hidden_t = self.hidden(t)
+        return (hidden_t - hidden_s + sigma * self.alpha(t)) / hidden_t
 
 
 @SCHEDULES.register("linear")
@@ -108,7 +115,10 @@ class Polynomial(MaskingSchedule):
         self.exponent = exponent
 
     def alpha(self, t: Tensor) -> Tensor:
-        return 1 - t[..., None] ** self.exponent
+        return 1 - self.hidden(t)
+
+    def hidden(self, t: Tensor) -> Tensor:
+        return t[..., None] ** self.exponent
 
     def alpha_prime(self, t: Tensor) -> Tensor:
         return -self.exponent * t[..., None] ** (self.exponent - 1)
@@ -142,6 +152,9 @@ class Geometric(MaskingSchedule):
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.exp(-self._beta(t))
+
+    def hidden(self, t: Tensor) -> Tensor:
+        return -torch.expm1(-self._beta(t))
 
     def alpha_prime(self, t: Tensor) -> Tensor:
         beta = self._beta(t)
@@ -177,7 +190,10 @@ class LearnedPolynomial(MaskingSchedule):
         return functional.softplus(self.raw)
 
     def alpha(self, t: Tensor) -> Tensor:
-        return 1 - t[..., None] ** self.exponent
+        return 1 - self.hidden(t)
+
+    def hidden(self, t: Tensor) -> Tensor:
+        return t[..., None] ** self.exponent
 
     def alpha_prime(self, t: Tensor) -> Tensor:
         return -self.exponent * t[..., None] ** (self.exponent - 1)
