@@ -5,25 +5,19 @@ resumed is, bit for bit, the run that was never stopped.
 """
 
 import dataclasses
-import json
 import math
-import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mdcore.checkpoint import Checkpoint, build_model, save_checkpoint
 from mdcore.codecs import BPE, CODECS, TOKENIZER_FILE, TextCodec, read_tokenizer
 from mdcore.diffusion import MD4
-from mdcore.evaluation import Estimate, bits_per_token
-from mdcore.hardware import matmul_dtype
+from mdcore.evaluation import bits_per_token
 from training.config import TrainConfig
 from training.data import (
     DATASETS,
@@ -34,10 +28,7 @@ from training.data import (
     read_tokens,
     read_windows,
 )
-from training.ema import EMA
-from training.optimizers import OPTIMIZERS, Optimizer
-
-STATE_FILE = "state.safetensors"
+from training.run import STATE_FILE, Run, start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +41,8 @@ class Record:
         bits_per_token: the same in bits.
         tokens_per_second: since the last record.
         learning_rate_factor: of the peak learning rates.
-        validation: bits per token on the validation split, where it was measured at this step.
-        characters_per_token: of the validation text; divides bits per token into per character.
-        checkpoint: a folder that was written at this step.
+        validation: figures measured at this step, or {}: bits_per_token, standard_error,
+            bits_per_character, bits_per_character_standard_error.
         model, codec: the averaged model, to draw from.
     """
 
@@ -61,103 +51,9 @@ class Record:
     bits_per_token: float
     tokens_per_second: float
     learning_rate_factor: float
-    validation: Estimate | None
-    characters_per_token: float
-    checkpoint: Path | None
+    validation: Mapping[str, float]
     model: MD4
     codec: TextCodec
-
-
-@dataclass
-class Run:
-    """Everything that changes while a run goes on."""
-
-    config: TrainConfig
-    codec: TextCodec
-    model: MD4
-    ema: EMA
-    optimizer: Optimizer
-    step: int = 0
-    best: float = math.inf
-
-    def save(self, estimate: Estimate | None, characters_per_token: float) -> Path:
-        """Write DIR/state.safetensors, DIR/last and, if this is the best so far, DIR/best."""
-        metrics = {}
-        if estimate is not None:
-            metrics = {
-                "bits_per_token": estimate.mean,
-                "standard_error": estimate.standard_error,
-                "bits_per_character": estimate.mean / characters_per_token,
-            }
-        checkpoint = Checkpoint(
-            model=self.ema.model,
-            codec=self.codec,
-            config=self.config.model,
-            step=self.step,
-            metrics=metrics,
-            training=self.config.describe(),
-        )
-        out = self.config.out
-        if estimate is not None and estimate.mean < self.best:
-            self.best = estimate.mean
-            save_checkpoint(out / "best", checkpoint, dtype=self.ema.model.compute_dtype)
-        save_checkpoint(out / "last", checkpoint, dtype=self.ema.model.compute_dtype)
-        self._save_state()
-        return out / "last"
-
-    def _save_state(self) -> None:
-        """One file, put in place by one rename: it is either the old state or the new one."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"ema.{name}": value for name, value in self.ema.model.state_dict().items()}
-        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.tensors().items()}
-        facts = {"step": self.step, "best": self.best, "config": self.config.describe()}
-        scratch = self.config.out / f".{STATE_FILE}"
-        save_file(
-            {k: v.contiguous() for k, v in tensors.items()}, scratch, {"run": json.dumps(facts)}
-        )
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(self.config.out / STATE_FILE)
-
-    def resume(self) -> None:
-        """Take over what `save` wrote.
-
-        Raises:
-            ValueError: there is nothing to resume, it is damaged, or it is of another run.
-        """
-        path = self.config.out / STATE_FILE
-        if not path.exists():
-            raise ValueError(
-                f"{path} is missing, so there is nothing to resume; leave --resume out."
-            )
-        try:
-            with safe_open(path, framework="pt") as file:
-                facts = json.loads(file.metadata()["run"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
-        except (SafetensorError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is damaged ({error}); start anew without --resume."
-            ) from error
-        _check_same_run(facts["config"], json.loads(json.dumps(self.config.describe())), path)
-        self.step, self.best = facts["step"], facts["best"]
-        self.model.load_state_dict(_below(tensors, "model."))
-        self.ema.model.load_state_dict(_below(tensors, "ema."))
-        self.optimizer.load(_below(tensors, "optimizer."))
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
-    }
-
-
-def _check_same_run(stored: dict[str, object], asked: dict[str, object], path: Path) -> None:
-    for key in asked:
-        if stored.get(key) != asked[key]:
-            raise ValueError(
-                f"{path} was trained with {key} = {stored.get(key)!r}; now {key} = {asked[key]!r} "
-                "is asked for. Resume with the options of the first call, or choose another --out."
-            )
 
 
 def train(
@@ -178,54 +74,61 @@ def train(
         ValueError: data, config or checkpoint cannot be used; says why.
         FloatingPointError: the loss is not finite; the last checkpoint is kept.
     """
-    config.out.mkdir(parents=True, exist_ok=True)
+    _check_folder(config.out, resume=resume)
     source = DATASETS.build(config.data)
+    validation_texts = list(source.documents("validation"))
     codec = build_codec(config, source, resume=resume)
     config = with_vocabulary(config, codec)
     batches = open_batches(config, source, codec)
-    validation = read_windows(source.documents("validation"), codec)
-    characters_per_token = len(codec.decode(validation.flatten())) / validation.numel()
+    validation = read_windows(validation_texts, codec)
     run = start(config, codec, device)
     if resume:
         run.resume()
     losses: list[Tensor] = []
     saved_at = logged_at = time.monotonic()
-    estimate = None
     try:
         while run.step < config.steps:
             losses.append(update(run, batches.batch(run.step).to(device)))
-            done = run.step == config.steps
-            if run.step % config.log_every and not done:
+            if run.step % config.log_every and run.step < config.steps:
                 continue
             loss = torch.stack(losses).mean().item()
             _check_finite(loss, run)
-            elapsed = time.monotonic() - logged_at
-            tokens = len(losses) * config.batch_size * codec.length
-            measured = None
-            if run.step % config.evaluate_every < config.log_every or done:
-                measured = estimate = evaluate(run, validation, device)
-            checkpoint = None
+            rate = len(losses) * config.batch_size * codec.length / (time.monotonic() - logged_at)
+            metrics = evaluate(run, validation, device) if _due(run, config.evaluate_every) else {}
             overdue = time.monotonic() - saved_at > 60 * config.checkpoint_minutes
-            if run.step % config.checkpoint_every < config.log_every or overdue or done:
-                checkpoint = run.save(estimate, characters_per_token)
+            if metrics or overdue or _due(run, config.checkpoint_every):
+                run.save(metrics)
                 saved_at = time.monotonic()
             losses.clear()
             yield Record(
                 step=run.step,
                 loss=loss,
                 bits_per_token=loss / math.log(2),
-                tokens_per_second=tokens / elapsed,
+                tokens_per_second=rate,
                 learning_rate_factor=learning_rate_factor(config, run.step),
-                validation=measured,
-                characters_per_token=characters_per_token,
-                checkpoint=checkpoint,
+                validation=metrics,
                 model=run.ema.model,
                 codec=codec,
             )
             logged_at = time.monotonic()
     except GeneratorExit:
-        run.save(estimate, characters_per_token)
+        run.save({})
         raise
+
+
+def _check_folder(out: Path, *, resume: bool) -> None:
+    """Make the folder; neither lose a run that is there nor resume one that is not."""
+    begun = (out / STATE_FILE).exists()
+    if resume and not begun:
+        raise ValueError(f"{out} holds no run, so there is nothing to resume; omit --resume.")
+    if begun and not resume:
+        raise ValueError(f"{out} holds a run; go on with --resume, or choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _due(run: Run, every: int) -> bool:
+    """Whether a multiple of `every` was passed since the last record, or the run is over."""
+    return run.step % every < run.config.log_every or run.step == run.config.steps
 
 
 def _check_finite(loss: float, run: Run) -> None:
@@ -235,19 +138,6 @@ def _check_finite(loss: float, run: Run) -> None:
             f"{learning_rate_factor(run.config, run.step):.3g}. The last good checkpoint is in "
             f"{run.config.out}; lower --learning-rate and start anew, or resume from it."
         )
-
-
-def start(config: TrainConfig, codec: TextCodec, device: torch.device) -> Run:
-    """A run before its first step."""
-    # torch's initialisers and dropout draw from the global generator: here alone it is seeded.
-    torch.manual_seed(config.seed)
-    model = build_model(config.model).to(device)
-    model.compute_dtype = matmul_dtype(device)
-    ema = EMA(model, config.ema)
-    optimizer = OPTIMIZERS.build(config.optimizer, model=model)
-    if config.compile:
-        model.denoiser.compile()
-    return Run(config, codec, model, ema, optimizer)
 
 
 def update(run: Run, x: Tensor) -> Tensor:
@@ -276,15 +166,25 @@ def learning_rate_factor(config: TrainConfig, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def evaluate(run: Run, validation: Tensor, device: torch.device) -> Estimate:
-    """Bits per token of the averaged model on validation windows, each time with the same noise."""
-    generator = torch.Generator(device).manual_seed(0)
+def evaluate(run: Run, validation: Tensor, device: torch.device) -> dict[str, float]:
+    """Figures of the averaged model on validation windows, each time with the same noise."""
     count = min(run.config.evaluation_examples, len(validation))
-    spread = torch.linspace(0, len(validation) - 1, count).long()
-    tokens = validation[spread].to(device)
-    return bits_per_token(
-        run.ema.model, tokens, draws=run.config.evaluation_draws, generator=generator
+    windows = validation[torch.linspace(0, len(validation) - 1, count).long()]
+    generator = torch.Generator(device).manual_seed(0)
+    per_token = bits_per_token(
+        run.ema.model,
+        windows.to(device),
+        draws=run.config.evaluation_draws,
+        generator=generator,
     )
+    characters = sum(len(run.codec.decode(window)) for window in windows)
+    per_character = per_token.scaled(windows.numel() / characters)
+    return {
+        "bits_per_token": per_token.mean,
+        "standard_error": per_token.standard_error,
+        "bits_per_character": per_character.mean,
+        "bits_per_character_standard_error": per_character.standard_error,
+    }
 
 
 def build_codec(config: TrainConfig, source: Source, *, resume: bool) -> TextCodec:

@@ -1,6 +1,7 @@
 """Train a model: python -m training.train PRESET [--data PATH ...] [--out DIR] [--resume]."""
 
 import dataclasses
+import itertools
 import json
 import signal
 import sys
@@ -99,14 +100,7 @@ def describe(record: Record) -> dict[str, float]:
         "tokens_per_second": record.tokens_per_second,
         "learning_rate_factor": record.learning_rate_factor,
     }
-    if record.validation is not None:
-        per_character = record.validation.scaled(1 / record.characters_per_token)
-        line |= {
-            "validation_bits_per_token": record.validation.mean,
-            "validation_bits_per_character": per_character.mean,
-            "validation_standard_error": per_character.standard_error,
-        }
-    return line
+    return line | {f"validation_{name}": value for name, value in record.validation.items()}
 
 
 def draw(record: Record, device: torch.device) -> str:
@@ -141,16 +135,20 @@ def main() -> None:
 def run(arguments: Arguments) -> None:
     """Train and write metrics.jsonl, TensorBoard logs and a progress bar."""
     config, device = configure(arguments), pick_device(arguments.device)
-    config.out.mkdir(parents=True, exist_ok=True)
-    print(f"{arguments.preset} on {device}, matrix work in {matmul_dtype(device)}, to {config.out}")
+    print(
+        f"{arguments.preset} on {device}, matrix work in {matmul_dtype(device)}, to {config.out}; "
+        "reading the data ...",
+        flush=True,
+    )
     interrupt, sampled = Interrupt(), 0
     records = train(config, device=device, resume=arguments.resume)
+    first = next(records)  # whatever is wrong with data or options shows before a file is touched
     with (
         SummaryWriter(config.out / "tensorboard") as board,
         (config.out / "metrics.jsonl").open("a" if arguments.resume else "w") as metrics,
         tqdm(total=config.steps, unit="step", smoothing=0.1, dynamic_ncols=True) as bar,
     ):
-        for record in records:
+        for record in itertools.chain([first], records):
             line = describe(record)
             metrics.write(json.dumps(line) + "\n")
             metrics.flush()
@@ -182,7 +180,7 @@ def show(bar: "tqdm[None]", line: dict[str, float]) -> None:
     if "validation_bits_per_character" in line:
         bar.write(
             f"step {line['step']:,}: validation {line['validation_bits_per_character']:.4f} "
-            f"± {line['validation_standard_error']:.4f} bits per character"
+            f"± {line['validation_bits_per_character_standard_error']:.4f} bits per character"
         )
 
 

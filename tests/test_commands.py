@@ -1,0 +1,116 @@
+"""The commands, run as a user runs them: in processes of their own, without a network."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mdcore.checkpoint import load_checkpoint
+
+SAMPLE = Path(__file__).parent / "sample.txt"
+SMALL = ["--width", "32", "--depth", "1", "--heads", "2", "--vocab-size", "300"]
+OFFLINE = {**os.environ, "HF_HUB_OFFLINE": "1"}
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", *map(str, words)]
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*words), capture_output=True, text=True, env=OFFLINE, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `training.train` was stopped with Ctrl-C and went on with --resume."""
+    out = tmp_path_factory.mktemp("runs") / "mouse"
+    train = ["training.train", "childrens-books", "--data", SAMPLE, "--out", out, *SMALL]
+    train += ["--steps", "40", "--batch-size", "2", "--sample-every", "40"]
+    stopped = subprocess.Popen(
+        command(*train), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=OFFLINE
+    )
+    metrics = out / "metrics.jsonl"
+    while not (metrics.exists() and metrics.read_text()):
+        assert stopped.poll() is None, stopped.communicate()[0]
+    stopped.send_signal(signal.SIGINT)
+    output, _ = stopped.communicate(timeout=60)
+    assert "Go on with the same command and --resume" in output
+    resumed = run(*train, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    return out
+
+
+def test_train_leaves_checkpoints_and_metrics(trained: Path) -> None:
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20, 30, 40]
+    assert {"step", "loss", "bits_per_token", "tokens_per_second"} <= lines[0].keys()
+    assert "validation_bits_per_character" in lines[-1]
+    assert load_checkpoint(trained / "last").step == 40
+    assert (trained / "best" / "config.json").exists()
+    assert list((trained / "tensorboard").iterdir())
+
+
+def test_sample_keeps_prompt_and_infill(trained: Path, tmp_path: Path) -> None:
+    result = run("training.sample", trained / "last", "--prompt", "The mouse", "--steps", 8)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("The mouse")
+    assert "[MASK]" not in result.stdout
+
+    out = tmp_path / "filled.txt"
+    infill = ["--infill", "The [MASK] sat.", "--count", 2, "--steps", 4, "--out", out]
+    assert run("training.sample", trained / "last", *infill).returncode == 0
+    first, second = re.split(r"--- seed \d\n", out.read_text())[1:]
+    for text in (first, second):
+        assert text.startswith("The")
+        assert text.rstrip("\n").endswith(" sat.")
+
+
+def test_a_sample_does_not_depend_on_its_batch(trained: Path) -> None:
+    draw = ["training.sample", trained / "last", "--steps", 8, "--temperature", 0.5]
+    alone = run(*draw, "--seed", 4).stdout
+    together = run(*draw, "--seed", 3, "--count", 3).stdout
+    assert f"--- seed 4\n{alone}" in together
+
+
+def test_evaluate_prints_one_json_object(trained: Path) -> None:
+    result = run("training.evaluate", trained / "last", SAMPLE, "--draws", 4, "--limit", 3)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert figures["draws"] == 4
+    assert figures["tokens"] == 3 * 256
+    assert figures["perplexity"] == pytest.approx(2 ** figures["bits_per_token"])
+    in_all = figures["bits_per_character"] * figures["characters"]
+    assert in_all == pytest.approx(figures["bits_per_token"] * figures["tokens"])
+    assert 0 < figures["standard_error"] < figures["bits_per_token"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["training.train", "childrens-books", "--data", "missing.txt"], "does not exist"),
+        (["training.train", "childrens-books"], "--data PATH"),
+        (["training.sample", "no/checkpoint"], "holds no checkpoint"),
+        (["training.evaluate", "no/checkpoint", "x"], "holds no checkpoint"),
+    ],
+)
+def test_mistakes_get_one_line_that_says_what_to_do(words: list[str], message: str) -> None:
+    result = run(*words)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_benchmark_prints_both_tables() -> None:
+    small = ["--width", 64, "--depth", 1, "--steps", 4, "--batches", 1, "--vocabularies", 300]
+    result = run("training.benchmark", *small, "--reference-steps", 2, "--repeats", 1)
+    assert result.returncode == 0, result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.startswith("| 300")]
+    assert len(rows) == 2
+    assert all(re.search(r"\*\*\d+\.\dx\*\*", row) for row in rows)
