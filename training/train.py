@@ -146,7 +146,12 @@ def run(arguments: Arguments) -> None:
     with (
         SummaryWriter(config.out / "tensorboard") as board,
         (config.out / "metrics.jsonl").open("a" if arguments.resume else "w") as metrics,
-        tqdm(total=config.steps, unit="step", smoothing=0.1, dynamic_ncols=True) as bar,
+        tqdm(
+            total=config.steps,
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file needs no animation
+        ) as bar,
     ):
         for record in itertools.chain([first], records):
             line = describe(record)
