@@ -1,0 +1,180 @@
+"""What a run does: a request becomes frames. Plain functions; nothing here knows of a page."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.shelf import Shelf
+from app.state import Frame, Request, Reveal
+from mdcore.checkpoint import Checkpoint
+from mdcore.filters import FILTERS
+from mdcore.sampling import SAMPLERS, Sampler, Step
+from mdcore.schedules import MaskingSchedule
+
+CANDIDATES = 5
+YIELDS_PER_SECOND = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A request made ready: everything is loaded, encoded and checked.
+
+    Attributes:
+        request: what was asked for.
+        name: of the checkpoint.
+        checkpoint: the model and its codec.
+        sampler: with its filters.
+        z: (1, L) long, on the model's device; what is not the mask is given.
+        times: (T + 1,) float64, from 1 to 0.
+    """
+
+    request: Request
+    name: str
+    checkpoint: Checkpoint
+    sampler: Sampler
+    z: Tensor
+    times: Tensor
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run takes."""
+        return len(self.times) - 1
+
+    @property
+    def masked(self) -> int:
+        """How many positions are masked at the start."""
+        return int((self.z == self.checkpoint.model.mask_id).sum())
+
+
+def prepare(shelf: Shelf, request: Request) -> Run:
+    """Load the model and turn the text into tokens.
+
+    Raises:
+        ValueError: there is no such model, or it cannot do what was asked.
+    """
+    name = shelf.find(request.checkpoint).name
+    checkpoint = shelf.load(name)
+    model, codec = checkpoint.model, checkpoint.codec
+    tokens = codec.encode(request.raw)
+    if request.fill:
+        masks = torch.full((codec.length - len(tokens),), model.mask_id)
+        tokens = torch.cat([tokens, masks])
+    masked = int((tokens == model.mask_id).sum())
+    if not masked and request.fill:
+        raise ValueError(
+            f"The prompt fills all {codec.length:,} tokens, so there is nothing left to write. "
+            "Shorten it."
+        )
+    if not masked:
+        raise ValueError(
+            "Nothing is masked, so there is nothing to fill in. Select words and press M."
+        )
+    sampler = SAMPLERS.build(
+        {**request.sampler, "filters": [FILTERS.build(spec) for spec in request.filters]}
+    )
+    return Run(
+        request=request,
+        name=name,
+        checkpoint=checkpoint,
+        sampler=sampler,
+        z=tokens[None].to(shelf.device),
+        times=sampler.times(model.schedule, masked),
+    )
+
+
+def play(run: Run, *, stopped: Callable[[], bool] = lambda: False) -> Iterator[Frame]:
+    """Sample, a frame a step; ends early after the step in which `stopped` says so.
+
+    Raises:
+        ValueError: the numbers ran out of range or the memory ran out; the text says what to do.
+    """
+    model, before, done = run.checkpoint.model, run.z, 0
+    generator = torch.Generator().manual_seed(run.request.seed)
+    condition = None if run.request.label is None else torch.tensor([run.request.label])
+    steps = run.sampler.trajectory(model, run.z, condition, generator=generator)
+    try:
+        for step in steps:
+            yield _frame(step, before == model.mask_id, model.mask_id, model.schedule)
+            before, done = step.z, step.index
+            if stopped():
+                return
+    except FloatingPointError as error:
+        raise ValueError(
+            f"The model returned NaN at step {done + 1} in {dtype_name(run)}. "
+            "Start with --dtype float32."
+        ) from error
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            f"The GPU ran out of memory at batch {len(run.z)}. Close what else uses it, or start "
+            "with --device cpu."
+        ) from error
+
+
+def frames(shelf: Shelf, request: Request) -> Iterator[Frame]:
+    """The frames of a request, one a sampler step.
+
+    Raises:
+        ValueError: as `prepare` and `play`.
+    """
+    return play(prepare(shelf, request))
+
+
+def batches(
+    frames: Iterator[Frame], per_second: float = YIELDS_PER_SECOND
+) -> Iterator[list[Frame]]:
+    """All frames, gathered so that there are at most so many lists a second; the first at once."""
+    held: list[Frame] = []
+    due = time.monotonic()
+    for frame in frames:
+        held.append(frame)
+        if time.monotonic() >= due:
+            yield held
+            held, due = [], time.monotonic() + 1 / per_second
+    if held:
+        yield held
+
+
+def dtype_name(run: Run) -> str:
+    """The number format of the model's matrix work: "bfloat16"."""
+    return str(run.checkpoint.model.compute_dtype).removeprefix("torch.")
+
+
+@torch.no_grad()
+def _frame(step: Step, masked: Tensor, mask_id: int, schedule: MaskingSchedule) -> Frame:
+    """What a step changed, given which positions (1, L) were masked before it."""
+    return Frame(
+        index=step.index,
+        nfe=step.nfe,
+        t=step.t,
+        alpha=schedule.alpha(torch.tensor(step.t, dtype=torch.float64)).mean().item(),
+        revealed=tuple(_reveals(step)),
+        remasked=tuple((~masked & (step.z == mask_id))[0].nonzero()[:, 0].tolist()),
+    )
+
+
+def _reveals(step: Step) -> Iterator[Reveal]:
+    if step.logits is None:
+        return
+    positions = step.revealed[0].nonzero()[:, 0]
+    tokens = step.z[0, positions]
+    asked = step.logits[step.revealed[step.selected]]
+    for start in range(0, len(positions), 256):  # in parts, to bound the memory
+        part = slice(start, start + 256)
+        logits, where, chosen = asked[part], positions[part], tokens[part]
+        log_p = logits.log_softmax(-1)
+        top = log_p.topk(min(CANDIDATES, log_p.shape[-1]))
+        columns = (
+            where.tolist(),
+            chosen.tolist(),
+            log_p.gather(-1, chosen[:, None]).exp().squeeze(-1).tolist(),
+            (torch.special.entr(log_p.exp()).sum(-1) / math.log(2)).tolist(),
+            top.indices.tolist(),
+            top.values.tolist(),
+        )
+        for position, token, probability, entropy, ids, values in zip(*columns, strict=True):
+            best = tuple(zip(ids, values, strict=True))
+            yield Reveal(position, token, probability, entropy, best)

@@ -1,0 +1,183 @@
+r"""Frames as what the player reads: JSON lines in a string that only ever grows.
+
+    {"run": ID, "v": 1}                          a new run begins
+    {"state": "queued", "message": ...}          also loading, done, stopped, failed
+    {"start": {...}}                             what is known before the first step
+    {"s": step, "c": calls, "t": t, "a": alpha,  a step in which something changed
+     "r": [[position, token, probability, entropy, [token, log p, ...]], ...],
+     "m": [position, ...],                       tokens that became masks again
+     "w": {token: piece, ...}}                   pieces not seen before
+
+Probabilities are rounded down, so that shown ones never add up to more than 1. A trajectory is the
+same lines as a JSON document, O(L) in size: a step in which nothing changes leaves no line.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.logic import Run, dtype_name
+from app.state import Frame
+
+FORMAT = 1
+PLAN_POINTS = 65
+
+Json = dict[str, Any]
+
+
+class Transcript:
+    """What the player has been told of one run so far.
+
+    Args:
+        run: an id no other run in this browser has.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.text = ""
+        self._known: set[int] = set()
+        self._run: Run | None = None
+        self.tokens: list[int] = []
+        self._add({"run": run, "v": FORMAT})
+
+    def note(self, state: str, message: str, **facts: Any) -> str:
+        """A state of the run, to be shown."""
+        return self._add({"state": state, "message": message, **facts})
+
+    def start(self, run: Run) -> str:
+        """What is known before the first step."""
+        self._run = run
+        self.tokens = run.z[0].tolist()
+        return self._add({"start": self._header(run)})
+
+    def frames(self, frames: Sequence[Frame]) -> str:
+        """Steps, in order; of those in which nothing changed only the last is told."""
+        for frame in frames:
+            if frame.revealed or frame.remasked or frame is frames[-1]:
+                self._add(self._frame(frame))
+        return self.text
+
+    def document(self) -> Json:
+        """The run by itself, to be stored: what was told but for the states on the way."""
+        lines = [json.loads(line) for line in self.text.splitlines()]
+        kept = [line for line in lines if line.get("state") not in ("queued", "loading")]
+        return {"format": FORMAT, "lines": kept}
+
+    def decoded(self) -> str:
+        """The text as it stands, [MASK] for what is still masked."""
+        if self._run is None:
+            return ""
+        return self._run.checkpoint.codec.decode(torch.tensor(self.tokens))
+
+    def _add(self, line: Json) -> str:
+        self.text += json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        return self.text
+
+    def _header(self, run: Run) -> Json:
+        request, model = run.request, run.checkpoint.model
+        mask = model.mask_id
+        alpha = model.schedule.alpha(run.times).mean(-1)
+        header: Json = {
+            "kind": "text",
+            "model": run.name,
+            "length": len(self.tokens),
+            "steps": run.steps,
+            "seed": request.seed,
+            "sampler": dict(request.sampler),
+            "filters": [dict(spec) for spec in request.filters],
+            "given": _runs(self.tokens, mask),
+            "plan": [round(1 - a, 4) for a in _thinned(alpha.tolist(), PLAN_POINTS)],
+            "where": f"{run.z.device.type}, {dtype_name(run)}",
+            "w": self._words(token for token in self.tokens if token != mask),
+        }
+        if run.steps > run.masked and not run.sampler.remasks:
+            header["note"] = (
+                f"Only {run.masked:,} tokens are masked: {run.steps:,} steps need at most "
+                f"{run.masked:,} network calls."
+            )
+        return header
+
+    def _frame(self, frame: Frame) -> Json:
+        line: Json = {
+            "s": frame.index,
+            "c": frame.nfe,
+            "t": round(frame.t, 4),
+            "a": round(frame.alpha, 4),
+        }
+        if frame.revealed:
+            line["r"] = [
+                [
+                    r.position,
+                    r.token,
+                    _floor(r.probability, 4),
+                    round(r.entropy, 2),
+                    [value for token, log_p in r.candidates for value in (token, _floor(log_p, 3))],
+                ]
+                for r in frame.revealed
+            ]
+            seen = (t for r in frame.revealed for t in (r.token, *(c for c, _ in r.candidates)))
+            if words := self._words(seen):
+                line["w"] = words
+        if frame.remasked:
+            line["m"] = list(frame.remasked)
+        self._follow(frame)
+        return line
+
+    def _follow(self, frame: Frame) -> None:
+        if self._run is None:
+            raise ValueError("Frames came before the start; call start first.")
+        for position in frame.remasked:
+            self.tokens[position] = self._run.checkpoint.model.mask_id
+        for reveal in frame.revealed:
+            self.tokens[reveal.position] = reveal.token
+
+    def _words(self, tokens: Iterable[int]) -> dict[str, str]:
+        """The pieces of those tokens that have not been told yet."""
+        if self._run is None:
+            return {}
+        new = sorted(set(tokens) - self._known)
+        self._known.update(new)
+        pieces = self._run.checkpoint.codec.pieces(torch.tensor(new, dtype=torch.long))
+        return {str(token): piece for token, piece in zip(new, pieces, strict=True)}
+
+
+def read_trajectory(path: Path) -> str:
+    """A stored trajectory as the string that the player reads.
+
+    Raises:
+        ValueError: the file is not a trajectory of this format.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise ValueError(
+                f"{path} has format {document['format']}; this version reads {FORMAT}."
+            )
+        lines = [json.dumps(line, ensure_ascii=False) for line in document["lines"]]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not a trajectory; make one with python -m app.example."
+        ) from error
+    return "".join(line + "\n" for line in lines)
+
+
+def _floor(value: float, digits: int) -> float:
+    return float(math.floor(value * 10**digits) / 10**digits)
+
+
+def _runs(tokens: Sequence[int], mask: int) -> list[list[Any]]:
+    """Given tokens as [first position, [token, ...]], a pair for each stretch of them."""
+    pairs = enumerate(tokens)
+    stretches = (list(g) for given, g in groupby(pairs, key=lambda pair: pair[1] != mask) if given)
+    return [[stretch[0][0], [token for _, token in stretch]] for stretch in stretches]
+
+
+def _thinned(values: Sequence[float], count: int) -> list[float]:
+    """At most `count` of the values, evenly spread, both ends among them."""
+    if len(values) <= count:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (count - 1))] for i in range(count)]
