@@ -260,8 +260,8 @@ def _reverse(chain: _Chain, t: Tensor, s: Tensor, sigma: Tensor) -> Move:
 def _remasking_limit(chain: _Chain, t: Tensor, s: Tensor) -> Tensor:
     """The largest sigma that leaves the marginals right, (B, 1); 0 at the end."""
     schedule = chain.model.schedule
-    limit = (1 - schedule.alpha(s)) / schedule.alpha(t)
-    return limit.amin(-1, keepdim=True).clamp(max=1) * (s > 0)[:, None]
+    limit = (schedule.hidden(s) / schedule.alpha(t)).amin(-1, keepdim=True).clamp(max=1)
+    return torch.where((s > 0)[:, None], limit, 0.0)  # 0 / 0 in a single step from 1 to 0
 
 
 def _reveal_best(
