@@ -43,6 +43,15 @@ class Codec(Protocol[Raw]):
 CODECS: "Registry[TextCodec]" = Registry("codec")
 
 
+def _unknown(characters: list[tuple[str, int]]) -> ValueError:
+    """What to say of characters and their places in the text."""
+    shown = ", ".join(f"{character!r} at {place}" for character, place in characters[:8])
+    more = f" and {len(characters) - 8} more" if len(characters) > 8 else ""
+    return ValueError(
+        f"These characters are unknown to this model: {shown}{more}. Replace or remove them."
+    )
+
+
 class TextCodec(abc.ABC):
     """What text codecs share: holes and the length limit."""
 
@@ -66,6 +75,10 @@ class TextCodec(abc.ABC):
         Raises:
             ValueError: the text has characters that the codec does not know.
         """
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can carry
+            raise _unknown([(text[error.start], error.start)]) from None
         tokens: list[int] = []
         start = 0
         for index, piece in enumerate(text.split(HOLE)):
@@ -135,12 +148,7 @@ class Characters(TextCodec):
     def _encode_piece(self, text: str, start: int) -> list[int]:
         unknown = [(c, start + place) for place, c in enumerate(text) if c not in self._ids]
         if unknown:
-            shown = ", ".join(f"{c!r} at {place}" for c, place in unknown[:8])
-            more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-            raise ValueError(
-                f"These characters are unknown to this model: {shown}{more}. "
-                "Replace or remove them."
-            )
+            raise _unknown(unknown)
         return [self._ids[c] for c in text]
 
     def _decode_piece(self, tokens: list[int]) -> str:
