@@ -121,7 +121,11 @@ def _replace(new: Path, folder: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
     folder.replace(old)
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except BaseException:
+        old.replace(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -139,13 +143,20 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error}); copy the checkpoint again.") from error
     if not isinstance(config, dict) or not {"format", "model"} <= config.keys():
-        raise ValueError(f"{path} is not the config of a checkpoint made by this project.")
+        raise _foreign(folder)
     if config["format"] != FORMAT:
         raise ValueError(
             f"{path} has format {config['format']}; this version reads {FORMAT}. "
             "Update the project."
         )
     return config
+
+
+def _foreign(folder: Path) -> ValueError:
+    return ValueError(
+        f"{folder / CONFIG_FILE} is not the config of a checkpoint made by this project; "
+        "choose a folder that training.train wrote."
+    )
 
 
 def load_checkpoint(folder: Path | str, *, device: torch.device | str = "cpu") -> Checkpoint:
@@ -163,7 +174,9 @@ def load_checkpoint(folder: Path | str, *, device: torch.device | str = "cpu") -
         config = ModelConfig(**stored["model"])
         codec = CODECS.build(config.codec, folder=folder)
         model = build_model(config)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
+        raise _foreign(folder) from error
+    except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
     _load_weights(model, folder / WEIGHTS_FILE)
     model.to(device).eval()
@@ -189,12 +202,14 @@ def _load_weights(model: MD4, path: Path) -> None:
     if weights.keys() != expected.keys():
         odd = sorted(weights.keys() ^ expected.keys())
         raise ValueError(
-            f"{path} holds another model's weights: {odd[0]!r} and {len(odd) - 1} more differ."
+            f"{path} holds another model's weights: {odd[0]!r} and {len(odd) - 1} more differ. "
+            f"Copy {CONFIG_FILE} and {WEIGHTS_FILE} from the same checkpoint."
         )
     for name, weight in weights.items():
         if weight.shape != expected[name].shape:
             raise ValueError(
                 f"{path}: {name!r} has shape {tuple(weight.shape)}, the config says "
-                f"{tuple(expected[name].shape)}; config and weights are from different models."
+                f"{tuple(expected[name].shape)}. "
+                f"Copy {CONFIG_FILE} and {WEIGHTS_FILE} from the same checkpoint."
             )
     model.load_state_dict(weights)
