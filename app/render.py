@@ -74,7 +74,7 @@ class Transcript:
         return self._run.checkpoint.codec.decode(torch.tensor(self.tokens))
 
     def _add(self, line: Json) -> str:
-        self.text += json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        self.text += _dump(line) + "\n"
         return self.text
 
     def _header(self, run: Run) -> Json:
@@ -157,12 +157,17 @@ def read_trajectory(path: Path) -> str:
             raise ValueError(
                 f"{path} has format {document['format']}; this version reads {FORMAT}."
             )
-        lines = [json.dumps(line, ensure_ascii=False) for line in document["lines"]]
+        lines = [_dump(line) for line in document["lines"]]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not a trajectory; make one with python -m app.example."
         ) from error
     return "".join(line + "\n" for line in lines)
+
+
+def _dump(line: Json) -> str:
+    """One line, compact; no "<", so that no text is ever taken for HTML on its way."""
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _floor(value: float, digits: int) -> float:

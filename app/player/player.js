@@ -92,7 +92,7 @@ class Player {
         node(
           'span',
           { class: 'md-key' },
-          node('span', { class: 'md-token', 'data-state': state }, node('span', { class: 'md-face' }, 'word')),
+          node('span', { 'data-state': state }, node('span', { class: 'md-face' }, 'word')),
           label,
         ),
       ),

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 
@@ -37,30 +36,20 @@ class Tab:
     build: Callable[[Shelf, Lane], None]
 
 
-class Player(gr.HTML):
-    """Shows a transcript: a string of JSON lines that grows, see app.render.
+def show_runs(value: str = "", *, elem_id: str) -> gr.HTML:
+    """A player: shows a transcript, a string of JSON lines that grows, see app.render.
+
+    A function, because Gradio writes a .pyi file beside every subclass of a component.
 
     Args:
         value: a finished run to begin with, or "".
         elem_id: its id on the page.
-        render: as in every component; Gradio passes it when it copies one.
     """
-
-    def __init__(self, value: str = "", *, elem_id: str, render: bool = True) -> None:
-        # The template never changes, so Gradio never patches what the script has built.
-        super().__init__(
-            value,
-            html_template='<div class="md-mount"></div>',
-            js_on_load=f"const STYLE = {json.dumps(player.style())};\n{player.script()}\n{MOUNT}",
-            apply_default_css=False,
-            elem_id=elem_id,
-            render=render,
-        )
-
-    def postprocess(self, value: str | None) -> str | None:
-        """The transcript as it is: it is data and never becomes HTML."""
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        """A transcript is a string."""
-        return {"type": "string"}
+    # The template never changes, so Gradio never patches what the script has built.
+    return gr.HTML(
+        value,
+        html_template='<div class="md-mount"></div>',
+        js_on_load=f"const STYLE = {json.dumps(player.style())};\n{player.script()}\n{MOUNT}",
+        apply_default_css=False,
+        elem_id=elem_id,
+    )

@@ -16,7 +16,7 @@ from app.live import complete, perform
 from app.render import read_trajectory
 from app.shelf import TRAIN_HINT, Shelf
 from app.state import MAX_SEED, Settings
-from app.tabs.base import Player, Tab
+from app.tabs.base import Tab, show_runs
 from mdcore.sampling import GRIDS, SAMPLERS
 
 EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
@@ -28,7 +28,7 @@ def build(shelf: Shelf, lane: Lane) -> None:
     with gr.Row(elem_classes="md-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
             prompt, go, stop = _composer()
-            view = Player(_example(), elem_id="watch-player")
+            view = show_runs(_example(), elem_id="watch-player")
         with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
             model = _model_menu(shelf)
             sampling = _sampling_form()
