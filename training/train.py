@@ -180,7 +180,8 @@ def show(bar: "tqdm[None]", line: dict[str, float]) -> None:
     """Figures beside the bar; a line of its own for an evaluation."""
     bar.set_postfix_str(
         f"loss {line['loss']:.3f}, {line['bits_per_token']:.3f} bits/token, "
-        f"{line['tokens_per_second']:,.0f} tokens/s"
+        f"{line['tokens_per_second']:,.0f} tokens/s",
+        refresh=False,
     )
     if "validation_bits_per_character" in line:
         bar.write(
