@@ -120,11 +120,11 @@ def _replace(new: Path, folder: Path) -> None:
         new.rename(folder)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    folder.replace(old)
     try:
+        folder.replace(old)
         new.rename(folder)
     except BaseException:
-        old.replace(folder)
+        old.rmdir() if folder.exists() else old.replace(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
