@@ -83,7 +83,7 @@ PRESETS: dict[str, TrainConfig] = {
         ),
         data={"name": "books", "held_out": ["willows", "wallypug", "cuckoo"]},
         optimizer={"name": "muon"},
-        steps=6000,
+        steps=4800,
         batch_size=16,
         warmup=100,
         ema=0.999,
