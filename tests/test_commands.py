@@ -98,10 +98,16 @@ def test_evaluate_prints_one_json_object(trained: Path) -> None:
         (["training.train", "childrens-books"], "--data PATH"),
         (["training.sample", "no/checkpoint"], "holds no checkpoint"),
         (["training.evaluate", "no/checkpoint", "x"], "holds no checkpoint"),
+        (["training.sample", "TRAINED", "--label", "3"], "this model has 0 classes"),
+        (["training.sample", "TRAINED", "--infill", "no hole"], "Nothing is masked"),
+        (["training.evaluate", "TRAINED", "SAMPLE", "--draws", "1"], "at least 2"),
     ],
 )
-def test_mistakes_get_one_line_that_says_what_to_do(words: list[str], message: str) -> None:
-    result = run(*words)
+def test_mistakes_get_one_line_that_says_what_to_do(
+    trained: Path, words: list[str], message: str
+) -> None:
+    places = {"TRAINED": str(trained / "last"), "SAMPLE": str(SAMPLE)}
+    result = run(*(places.get(word, word) for word in words))
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -28,6 +28,8 @@ class Arguments:
     """Text that the samples begin with."""
     infill: str = ""
     """Text with holes, each [MASK] one token, to be filled in."""
+    label: int | None = None
+    """Class of the samples, for a model that has classes."""
     steps: int = 256
     """Sampling steps; more steps, better samples."""
     sampler: Annotated[str, tyro.conf.arg(constructor=Literal[tuple(SAMPLERS)])] = "ancestral"
@@ -71,16 +73,24 @@ def canvas(codec: TextCodec, prompt: str, infill: str) -> Tensor:
 
 
 def draw(
-    checkpoint: Checkpoint, sampler: Sampler, start: Tensor, seeds: range, batch_size: int
+    checkpoint: Checkpoint, sampler: Sampler, start: Tensor, seeds: range, arguments: Arguments
 ) -> Iterator[str]:
-    """One text a seed; a seed's text does not depend on the others."""
+    """One text a seed; a seed's text does not depend on the others.
+
+    Raises:
+        ValueError: the model has no such class.
+    """
+    classes, label = checkpoint.config.num_classes, arguments.label
+    if label is not None and not 0 <= label < classes:
+        raise ValueError(f"--label is {label}; this model has {classes} classes, counted from 0.")
     device = next(checkpoint.model.parameters()).device
     with tqdm(total=len(seeds), unit="sample", disable=len(seeds) == 1) as bar:
-        for first in range(0, len(seeds), batch_size):
-            batch = seeds[first : first + batch_size]
+        for first in range(0, len(seeds), arguments.batch_size):
+            batch = seeds[first : first + arguments.batch_size]
             generators = [torch.Generator().manual_seed(seed) for seed in batch]
             z = start.to(device).repeat(len(batch), 1)
-            for row in sampler(checkpoint.model, z, generator=generators).cpu():
+            condition = None if label is None else torch.full((len(batch),), label, device=device)
+            for row in sampler(checkpoint.model, z, condition, generator=generators).cpu():
                 yield checkpoint.codec.decode(row)
             bar.update(len(batch))
 
@@ -109,7 +119,7 @@ def run(arguments: Arguments) -> None:
     )
     start = canvas(checkpoint.codec, arguments.prompt, arguments.infill)
     seeds = range(arguments.seed, arguments.seed + arguments.count)
-    texts = draw(checkpoint, sampler, start, seeds, arguments.batch_size)
+    texts = draw(checkpoint, sampler, start, seeds, arguments)
     with arguments.out.open("w", encoding="utf-8") if arguments.out else sys.stdout as file:
         for seed, text in zip(seeds, texts, strict=True):
             heading = f"--- seed {seed}\n" if arguments.count > 1 else ""

@@ -148,6 +148,7 @@ def run(arguments: Arguments) -> None:
         (config.out / "metrics.jsonl").open("a" if arguments.resume else "w") as metrics,
         tqdm(
             total=config.steps,
+            initial=first.step,
             unit="step",
             dynamic_ncols=True,
             mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file needs no animation
