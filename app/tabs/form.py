@@ -1,0 +1,181 @@
+"""What every tab asks of a visitor who samples: model, sampler, seed; and how a run is stopped."""
+
+import html
+import inspect
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app.lane import Lane
+from app.shelf import TRAIN_HINT, Shelf
+from app.state import MAX_SEED, Settings
+from mdcore.sampling import GRIDS, SAMPLERS
+
+ROLL = f"() => [Math.floor(Math.random() * {MAX_SEED}), true]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """The components in which a visitor says how to sample.
+
+    Attributes:
+        model: names a checkpoint.
+        sampling: steps, sampler, grid, temperature, top-p, seed and whether to keep it.
+        seed: the one of them that shows the seed that was used.
+    """
+
+    model: gr.Dropdown
+    sampling: list[gr.components.Component]
+    seed: gr.Number
+
+
+def sampling_form(shelf: Shelf, tab: str) -> Form:
+    """The form; the ids of its parts begin with the tab's name."""
+    model = _model_menu(shelf, tab)
+    sampling = _sampling_form(tab)
+    seed, lock = _seed_row(tab)
+    return Form(model=model, sampling=[*sampling, seed, lock], seed=seed)
+
+
+def chosen(*values: Any) -> Settings:
+    """The settings in a form; a seed that is not kept is rolled anew.
+
+    Raises:
+        ValueError: a value is of the wrong type or out of range.
+    """
+    steps, sampler, grid, temperature, top_p, number, locked = values
+    return Settings(
+        steps=steps,
+        sampler=sampler,
+        grid=grid,
+        temperature=temperature,
+        top_p=top_p,
+        seed=int(number or 0) if locked else random.randrange(MAX_SEED),
+    )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """A ValueError inside becomes a message with the same text."""
+    try:
+        yield
+    except ValueError as error:
+        raise gr.Error(html.escape(str(error)), print_exception=False) from error
+
+
+def stop_button(tab: str) -> gr.Button:
+    """The button that stops the visitor's run; it wakes while there is one."""
+    return gr.Button("Stop", elem_id=f"{tab}-stop", interactive=False, scale=0, min_width=80)
+
+
+def wire(
+    lane: Lane,
+    go: gr.Button,
+    stop: gr.Button,
+    run: Callable[..., Iterator[Any]],
+    inputs: Sequence[gr.components.Component],
+    outputs: Sequence[gr.components.Component],
+) -> None:
+    """Let one button start runs and another stop them, which sleeps again when they end."""
+
+    def stop_runs(request: gr.Request) -> None:
+        lane.stop(request.session_hash or "")
+
+    go.click(
+        run,
+        list(inputs),
+        list(outputs),
+        show_progress="hidden",
+        concurrency_limit=None,  # the lane orders runs, and tells each how many are ahead
+        api_visibility="private",
+    ).then(
+        lambda: gr.update(interactive=False),
+        outputs=stop,
+        show_progress="hidden",
+        queue=False,
+        api_visibility="private",
+    )
+    stop.click(stop_runs, queue=False, show_progress="hidden", api_visibility="private")
+
+
+def _model_menu(shelf: Shelf, tab: str) -> gr.Dropdown:
+    entries = shelf.entries()
+    usable = [entry for entry in entries if entry.is_text and not entry.problem]
+    choices = [(f"{e.name} ({e.parameters / 1e6:.1f}M, {e.length} tokens)", e.name) for e in usable]
+    menu = gr.Dropdown(
+        choices,
+        value=usable[0].name if usable else None,
+        label="Model",
+        elem_id=f"{tab}-model",
+        filterable=False,
+        visible=bool(usable),
+    )
+    notes = [f"**{e.name}** cannot be used: {e.problem}" for e in entries if e.problem]
+    if not usable:
+        notes.insert(0, f"No text model in {shelf.places}. {TRAIN_HINT}")
+    if notes:
+        gr.Markdown("\n\n".join(notes), elem_classes="md-warning", elem_id=f"{tab}-problems")
+    return menu
+
+
+def _sampling_form(tab: str) -> list[gr.components.Component]:
+    steps = gr.Slider(
+        1, 1024, 64, step=1, label="Steps", elem_id=f"{tab}-steps", buttons=[], precision=0
+    )
+    names = list(SAMPLERS)
+    sampler = gr.Dropdown(
+        [(name.replace("_", " ").capitalize(), name) for name in names],
+        value=names[0],
+        label="Sampler",
+        info=_first_sentence(names[0]),
+        filterable=False,
+        elem_id=f"{tab}-sampler",
+    )
+    told = {name: _first_sentence(name) for name in names}
+    sampler.change(
+        lambda name: gr.update(info=told.get(name, "")),
+        sampler,
+        sampler,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    with gr.Accordion("More", open=False, elem_id=f"{tab}-more"):
+        grid = gr.Radio(
+            [(name.capitalize(), name) for name in GRIDS],
+            value=next(iter(GRIDS)),
+            label="Time grid",
+            elem_id=f"{tab}-grid",
+        )
+        temperature = gr.Slider(
+            0, 2, 1, step=0.05, label="Temperature", elem_id=f"{tab}-temperature", buttons=[]
+        )
+        top_p = gr.Slider(0.05, 1, 1, step=0.01, label="Top-p", elem_id=f"{tab}-top-p", buttons=[])
+    return [steps, sampler, grid, temperature, top_p]
+
+
+def _seed_row(tab: str) -> tuple[gr.Number, gr.Checkbox]:
+    with gr.Row(elem_classes="md-seed"):
+        seed = gr.Number(
+            1234, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id=f"{tab}-seed"
+        )
+        dice = gr.Button("Roll", elem_id=f"{tab}-dice", min_width=64, scale=0)
+    lock = gr.Checkbox(
+        False,
+        label="Keep this seed",
+        info="Otherwise each run rolls a new one.",
+        elem_id=f"{tab}-lock",
+        container=False,
+    )
+    dice.click(None, None, [seed, lock], js=ROLL, api_visibility="private")
+    seed.input(None, None, lock, js="() => true", api_visibility="private")
+    return seed, lock
+
+
+def _first_sentence(name: str) -> str:
+    text = inspect.getdoc(SAMPLERS[name]) or ""
+    return text.split("\n")[0].split(" (")[0].rstrip(".") + "."
