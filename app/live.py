@@ -7,14 +7,21 @@ from itertools import chain
 from typing import Any
 
 from app.lane import Lane, Ticket
-from app.logic import batches, play, prepare
+from app.logic import Run, batches, play_all, prepare
 from app.render import Transcript
 from app.shelf import Shelf
-from app.state import Request
+from app.state import Frame, Request
 
 
 def perform(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> Iterator[str]:
-    """The growing transcript of a run, for the player.
+    """The growing transcript of a run of a single copy; else as `perform_all`."""
+    return (text for (text,) in perform_all(shelf, lane, request, visitor))
+
+
+def perform_all(
+    shelf: Shelf, lane: Lane, request: Request, visitor: str
+) -> Iterator[tuple[str, ...]]:
+    """The growing transcripts of a run, one a copy, for as many players.
 
     Args:
         shelf: where the model is.
@@ -23,21 +30,21 @@ def perform(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> Iterato
         visitor: who asks; `lane.stop(visitor)` stops the run.
 
     Raises:
-        ValueError: the run cannot be done; the transcript has been told before.
+        ValueError: the run cannot be done; the transcripts have been told before.
     """
-    transcript = Transcript(uuid.uuid4().hex[:8])
+    told = _transcripts(request)
     try:
         with lane.join(visitor) as ticket:
-            yield from _wait(ticket, transcript)
+            yield from _wait(ticket, told)
             if ticket.stopped.is_set():
-                yield transcript.note("stopped", "Stopped before it began.")
+                yield _note(told, "stopped", "Stopped before it began.")
                 return
-            yield from _run(shelf, request, ticket, transcript)
+            yield from _run(shelf, request, ticket, told)
     except ValueError as error:
-        yield transcript.note("failed", str(error))
+        yield _note(told, "failed", str(error))
         raise
     except Exception:
-        yield transcript.note("failed", "Something went wrong here. The server's log says what.")
+        yield _note(told, "failed", "Something went wrong here. The server's log says what.")
         raise
 
 
@@ -47,14 +54,14 @@ def complete(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> dict[s
     Raises:
         ValueError: the run cannot be done.
     """
-    transcript = Transcript(uuid.uuid4().hex[:8])
+    told = _transcripts(request)
     with lane.join(visitor) as ticket:
-        for _ in chain(_wait(ticket, transcript), _run(shelf, request, ticket, transcript)):
+        for _ in chain(_wait(ticket, told), _run(shelf, request, ticket, told)):
             pass
-    document = transcript.document()
+    document = told[0].document()
     end = document["lines"][-1]
     return {
-        "text": transcript.decoded(),
+        "text": told[0].decoded(),
         "seed": request.seed,
         "nfe": end["nfe"],
         "seconds": end["seconds"],
@@ -62,31 +69,54 @@ def complete(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> dict[s
     }
 
 
-def _wait(ticket: Ticket, transcript: Transcript) -> Iterator[str]:
+def _transcripts(request: Request) -> list[Transcript]:
+    return [Transcript(uuid.uuid4().hex[:8], row) for row in range(request.copies)]
+
+
+def _note(told: list[Transcript], state: str, message: str) -> tuple[str, ...]:
+    return tuple(transcript.note(state, message) for transcript in told)
+
+
+def _wait(ticket: Ticket, told: list[Transcript]) -> Iterator[tuple[str, ...]]:
     ahead = ticket.wait(0)
     while ahead and not ticket.stopped.is_set():
-        yield transcript.note("queued", f"Waiting: {ahead} ahead")
+        yield _note(told, "queued", f"Waiting: {ahead} ahead")
         before = ahead
         while ahead == before and not ticket.stopped.is_set():
             ahead = ticket.wait(0.5)
-    yield transcript.text
+    yield tuple(transcript.text for transcript in told)
 
 
-def _run(shelf: Shelf, request: Request, ticket: Ticket, transcript: Transcript) -> Iterator[str]:
+def _run(
+    shelf: Shelf, request: Request, ticket: Ticket, told: list[Transcript]
+) -> Iterator[tuple[str, ...]]:
     name = shelf.find(request.checkpoint).name
     if not shelf.is_loaded(name):
-        yield transcript.note("loading", f"Loading {name}")
+        yield _note(told, "loading", f"Loading {name}")
     run = prepare(shelf, request)
-    yield transcript.start(run)
-    start, index, nfe = time.perf_counter(), 0, 0
-    for batch in batches(play(run, stopped=ticket.stopped.is_set)):
-        index, nfe = batch[-1].index, batch[-1].nfe
-        yield transcript.frames(batch)
+    yield tuple(transcript.start(run) for transcript in told)
+    start = time.perf_counter()
+    last: tuple[Frame, ...] = ()
+    for batch in batches(play_all(run, stopped=ticket.stopped.is_set)):
+        last = batch[-1]
+        rows = zip(told, zip(*batch, strict=True), strict=True)
+        yield tuple(transcript.frames(frames) for transcript, frames in rows)
     seconds = time.perf_counter() - start
-    facts = {"seconds": round(seconds, 3), "nfe": nfe, "seed": request.seed}
-    if index < run.steps:
-        message = f"Stopped at step {index}/{run.steps}. Partial result kept."
-        yield transcript.note("stopped", message, **facts)
-    else:
-        message = f"Done in {seconds:.1f} s, seed {request.seed}"
-        yield transcript.note("done", message, **facts)
+    yield tuple(
+        _end(transcript, run, frame, seconds) for transcript, frame in zip(told, last, strict=True)
+    )
+
+
+def _end(transcript: Transcript, run: Run, last: Frame, seconds: float) -> str:
+    seed = run.seeds[transcript.row]
+    facts = {
+        "seconds": round(seconds, 3),
+        "nfe": last.nfe,
+        "seed": seed,
+        "given": run.given,
+        "kept": last.kept,
+    }
+    if last.index < run.steps:
+        message = f"Stopped at step {last.index}/{run.steps}. Partial result kept."
+        return transcript.note("stopped", message, **facts)
+    return transcript.note("done", f"Done in {seconds:.1f} s, seed {seed}", **facts)

@@ -4,17 +4,20 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from app.holes import Hole, read_canvas
 from app.shelf import Shelf
-from app.state import Frame, Request, Reveal
+from app.state import MAX_SEED, Frame, Request, Reveal
 from mdcore.checkpoint import Checkpoint
+from mdcore.diffusion import MD4
 from mdcore.filters import FILTERS
 from mdcore.sampling import SAMPLERS, Sampler, Step
-from mdcore.schedules import MaskingSchedule
 
+T = TypeVar("T")
 CANDIDATES = 5
 YIELDS_PER_SECOND = 20
 
@@ -28,8 +31,9 @@ class Run:
         name: of the checkpoint.
         checkpoint: the model and its codec.
         sampler: with its filters.
-        z: (1, L) long, on the model's device; what is not the mask is given.
+        z: (B, L) long, on the model's device; what is not the mask is given. Its rows are alike.
         times: (T + 1,) float64, from 1 to 0.
+        holes: of the text that was given.
     """
 
     request: Request
@@ -38,6 +42,7 @@ class Run:
     sampler: Sampler
     z: Tensor
     times: Tensor
+    holes: tuple[Hole, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -47,7 +52,17 @@ class Run:
     @property
     def masked(self) -> int:
         """How many positions are masked at the start."""
-        return int((self.z == self.checkpoint.model.mask_id).sum())
+        return int((self.z[0] == self.checkpoint.model.mask_id).sum())
+
+    @property
+    def given(self) -> int:
+        """How many positions are not."""
+        return self.z.shape[-1] - self.masked
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each copy: by itself it makes the same sample."""
+        return [(self.request.seed + row) % (MAX_SEED + 1) for row in range(len(self.z))]
 
 
 def prepare(shelf: Shelf, request: Request) -> Run:
@@ -59,7 +74,8 @@ def prepare(shelf: Shelf, request: Request) -> Run:
     name = shelf.find(request.checkpoint).name
     checkpoint = shelf.load(name)
     model, codec = checkpoint.model, checkpoint.codec
-    tokens = codec.encode(request.raw)
+    canvas = read_canvas(request.raw, codec)
+    tokens = canvas.tokens
     if request.fill:
         masks = torch.full((codec.length - len(tokens),), model.mask_id)
         tokens = torch.cat([tokens, masks])
@@ -81,24 +97,33 @@ def prepare(shelf: Shelf, request: Request) -> Run:
         name=name,
         checkpoint=checkpoint,
         sampler=sampler,
-        z=tokens[None].to(shelf.device),
+        z=tokens.expand(request.copies, -1).to(shelf.device),
         times=sampler.times(model.schedule, masked),
+        holes=canvas.holes,
     )
 
 
 def play(run: Run, *, stopped: Callable[[], bool] = lambda: False) -> Iterator[Frame]:
-    """Sample, a frame a step; ends early after the step in which `stopped` says so.
+    """Sample a single copy, a frame a step; else as `play_all`."""
+    return (frame for (frame,) in play_all(run, stopped=stopped))
+
+
+def play_all(
+    run: Run, *, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Frame, ...]]:
+    """Sample, a frame a copy and step; ends early after the step in which `stopped` says so.
 
     Raises:
         ValueError: the numbers ran out of range or the memory ran out; the text says what to do.
     """
     model, before, done = run.checkpoint.model, run.z, 0
-    generator = torch.Generator().manual_seed(run.request.seed)
-    condition = None if run.request.label is None else torch.tensor([run.request.label])
+    generator = [torch.Generator().manual_seed(seed) for seed in run.seeds]
+    label = run.request.label
+    condition = None if label is None else torch.full((len(run.z),), label)
     steps = run.sampler.trajectory(model, run.z, condition, generator=generator)
     try:
         for step in steps:
-            yield _frame(step, before == model.mask_id, model.mask_id, model.schedule)
+            yield _frames(step, run.z, before, model)
             before, done = step.z, step.index
             if stopped():
                 return
@@ -123,11 +148,9 @@ def frames(shelf: Shelf, request: Request) -> Iterator[Frame]:
     return play(prepare(shelf, request))
 
 
-def batches(
-    frames: Iterator[Frame], per_second: float = YIELDS_PER_SECOND
-) -> Iterator[list[Frame]]:
+def batches(frames: Iterator[T], per_second: float = YIELDS_PER_SECOND) -> Iterator[list[T]]:
     """All frames, gathered so that there are at most so many lists a second; the first at once."""
-    held: list[Frame] = []
+    held: list[T] = []
     due = time.monotonic()
     for frame in frames:
         held.append(frame)
@@ -144,27 +167,39 @@ def dtype_name(run: Run) -> str:
 
 
 @torch.no_grad()
-def _frame(step: Step, masked: Tensor, mask_id: int, schedule: MaskingSchedule) -> Frame:
-    """What a step changed, given which positions (1, L) were masked before it."""
-    return Frame(
-        index=step.index,
-        nfe=step.nfe,
-        t=step.t,
-        alpha=schedule.alpha(torch.tensor(step.t, dtype=torch.float64)).mean().item(),
-        revealed=tuple(_reveals(step)),
-        remasked=tuple((~masked & (step.z == mask_id))[0].nonzero()[:, 0].tolist()),
+def _frames(step: Step, given: Tensor, before: Tensor, model: MD4) -> tuple[Frame, ...]:
+    """What a step changed in each row, from the canvas and the tokens before it, (B, L) both."""
+    mask_id = model.mask_id
+    alpha = model.schedule.alpha(torch.tensor(step.t, dtype=torch.float64)).mean().item()
+    remasked = (before != mask_id) & (step.z == mask_id)
+    kept = ((step.z == given) & (given != mask_id)).sum(-1).tolist()
+    reveals: list[list[Reveal]] = [[] for _ in step.z]
+    for row, reveal in _reveals(step):
+        reveals[row].append(reveal)
+    return tuple(
+        Frame(
+            index=step.index,
+            nfe=step.nfe,
+            t=step.t,
+            alpha=alpha,
+            revealed=tuple(reveals[row]),
+            remasked=tuple(remasked[row].nonzero()[:, 0].tolist()),
+            kept=kept[row],
+        )
+        for row in range(len(step.z))
     )
 
 
-def _reveals(step: Step) -> Iterator[Reveal]:
+def _reveals(step: Step) -> Iterator[tuple[int, Reveal]]:
+    """What was revealed, each with its row."""
     if step.logits is None:
         return
-    positions = step.revealed[0].nonzero()[:, 0]
-    tokens = step.z[0, positions]
+    places = step.revealed.nonzero()
+    tokens = step.z[step.revealed]
     asked = step.logits[step.revealed[step.selected]]
-    for start in range(0, len(positions), 256):  # in parts, to bound the memory
+    for start in range(0, len(places), 256):  # in parts, to bound the memory
         part = slice(start, start + 256)
-        logits, where, chosen = asked[part], positions[part], tokens[part]
+        logits, where, chosen = asked[part], places[part], tokens[part]
         log_p = logits.log_softmax(-1)
         top = log_p.topk(min(CANDIDATES, log_p.shape[-1]))
         columns = (
@@ -175,6 +210,6 @@ def _reveals(step: Step) -> Iterator[Reveal]:
             top.indices.tolist(),
             top.values.tolist(),
         )
-        for position, token, probability, entropy, ids, values in zip(*columns, strict=True):
+        for (row, position), token, probability, entropy, ids, values in zip(*columns, strict=True):
             best = tuple(zip(ids, values, strict=True))
-            yield Reveal(position, token, probability, entropy, best)
+            yield row, Reveal(position, token, probability, entropy, best)

@@ -35,10 +35,12 @@ class Transcript:
 
     Args:
         run: an id no other run in this browser has.
+        row: which copy of the run it tells of.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, row: int = 0) -> None:
         self.text = ""
+        self.row = row
         self._known: set[int] = set()
         self._run: Run | None = None
         self.tokens: list[int] = []
@@ -51,7 +53,7 @@ class Transcript:
     def start(self, run: Run) -> str:
         """What is known before the first step."""
         self._run = run
-        self.tokens = run.z[0].tolist()
+        self.tokens = run.z[self.row].tolist()
         return self._add({"start": self._header(run)})
 
     def frames(self, frames: Sequence[Frame]) -> str:
@@ -86,10 +88,11 @@ class Transcript:
             "model": run.name,
             "length": len(self.tokens),
             "steps": run.steps,
-            "seed": request.seed,
+            "seed": run.seeds[self.row],
             "sampler": dict(request.sampler),
             "filters": [dict(spec) for spec in request.filters],
             "given": _runs(self.tokens, mask),
+            "holes": [[hole.start, hole.count, hole.words] for hole in run.holes],
             "plan": [round(1 - a, 4) for a in _thinned(alpha.tolist(), PLAN_POINTS)],
             "where": f"{run.z.device.type}, {dtype_name(run)}",
             "w": self._words(token for token in self.tokens if token != mask),

@@ -10,6 +10,7 @@ from mdcore.sampling import GRIDS, SAMPLERS
 MAX_STEPS = 4096
 MAX_TEXT = 200_000
 MAX_SEED = 2**32 - 1
+MAX_COPIES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +21,11 @@ class Request:
         checkpoint: a name on the shelf; None takes the first text model.
         sampler: a spec of SAMPLERS without filters.
         filters: specs of FILTERS, in order.
-        raw: text, [MASK] for a hole.
+        raw: text with holes, see app.holes.
         fill: whether masks follow the text up to the model's length.
         label: a class, where the model has classes.
-        seed: of the run's one generator.
+        copies: how many samples are drawn side by side.
+        seed: of the first copy's generator; each further copy has the next one.
     """
 
     checkpoint: str | None
@@ -33,6 +35,7 @@ class Request:
     filters: tuple[Spec, ...] = ()
     fill: bool = False
     label: int | None = None
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Frame:
         alpha: how likely a token is clean at that time; the mean over tokens if they differ.
         revealed: masks that became tokens.
         remasked: positions of tokens that became masks again.
+        kept: how many of the given tokens are what they were at the start.
     """
 
     index: int
@@ -73,6 +77,7 @@ class Frame:
     alpha: float
     revealed: tuple[Reveal, ...]
     remasked: tuple[int, ...]
+    kept: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +103,7 @@ class Settings:
         _check_number("temperature", self.temperature, 0.0, 5.0)
         _check_number("top_p", self.top_p, 0.001, 1.0)
 
-    def request(self, checkpoint: str | None, raw: str, *, fill: bool) -> Request:
+    def request(self, checkpoint: str | None, raw: str, *, fill: bool, copies: int = 1) -> Request:
         """The run with these settings that turns `raw` into a sample.
 
         Raises:
@@ -106,6 +111,7 @@ class Settings:
         """
         if not isinstance(raw, str) or (checkpoint is not None and not isinstance(checkpoint, str)):
             raise ValueError("The text and the model's name must be strings.")
+        _check_whole("copies", copies, 1, MAX_COPIES)
         if len(raw) > MAX_TEXT:
             raise ValueError(f"{len(raw):,} characters; give at most {MAX_TEXT:,}.")
         return Request(
@@ -118,6 +124,7 @@ class Settings:
             raw=raw.rstrip(" ") if fill else raw,  # a word brings the space before it itself
             fill=fill,
             seed=int(self.seed),
+            copies=int(copies),
         )
 
 
