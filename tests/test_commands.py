@@ -94,8 +94,11 @@ def test_evaluate_prints_one_json_object(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["training.train", "childrens-books", "--data", "missing.txt"], "does not exist"),
-        (["training.train", "childrens-books"], "--data PATH"),
+        (
+            ["training.train", "childrens-books", "--out", "NEW", "--data", "no.txt"],
+            "does not exist",
+        ),
+        (["training.train", "childrens-books", "--out", "NEW"], "--data PATH"),
         (["training.sample", "no/checkpoint"], "holds no checkpoint"),
         (["training.evaluate", "no/checkpoint", "x"], "holds no checkpoint"),
         (["training.sample", "TRAINED", "--label", "3"], "this model has 0 classes"),
@@ -104,9 +107,9 @@ def test_evaluate_prints_one_json_object(trained: Path) -> None:
     ],
 )
 def test_mistakes_get_one_line_that_says_what_to_do(
-    trained: Path, words: list[str], message: str
+    trained: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
-    places = {"TRAINED": str(trained / "last"), "SAMPLE": str(SAMPLE)}
+    places = {"TRAINED": trained / "last", "SAMPLE": SAMPLE, "NEW": tmp_path / "new"}
     result = run(*(places.get(word, word) for word in words))
     assert result.returncode != 0
     assert message in result.stderr

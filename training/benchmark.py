@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import tyro
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +21,7 @@ from mdcore.checkpoint import ModelConfig, build_model
 from mdcore.diffusion import MD4
 from mdcore.hardware import DeviceName, matmul_dtype, pick_device
 from mdcore.sampling import SAMPLERS
+from training.command import command
 
 LENGTH = 256
 SEED = 0
@@ -181,9 +181,8 @@ def training_row(shape: Shape, batch: int) -> str:
     )
 
 
-def main() -> None:
+def run(arguments: Arguments) -> None:
     """Measure and print the tables."""
-    arguments = tyro.cli(Arguments)
     device = pick_device(arguments.device)
     shapes = [
         Shape(v, arguments.width, arguments.depth, device.type) for v in arguments.vocabularies
@@ -208,4 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command("training.benchmark", Arguments, run)

@@ -1,7 +1,6 @@
 """Measure a checkpoint: python -m training.evaluate CHECKPOINT DATA [--draws K] [--limit N]."""
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,9 @@ from tqdm import tqdm
 from mdcore.checkpoint import Checkpoint, load_checkpoint
 from mdcore.evaluation import bits_per_token_draws, estimate
 from mdcore.hardware import DeviceName, pick_device
+from training.command import command
 from training.data import DATASETS, Source, read_windows
+from training.loop import figures
 
 
 @dataclass(frozen=True)
@@ -55,27 +56,11 @@ def measure(checkpoint: Checkpoint, windows: Tensor, draws: int, seed: int) -> d
         checkpoint.model, windows.to(device), draws=draws, generator=generator
     )
     per_token = estimate(list(tqdm(passes, total=draws, unit="draw")))
-    characters = sum(len(checkpoint.codec.decode(row)) for row in windows)
-    per_character = per_token.scaled(windows.numel() / characters)
     return {
-        "bits_per_token": per_token.mean,
-        "standard_error": per_token.standard_error,
+        **figures(per_token, windows, checkpoint.codec),
         "perplexity": per_token.perplexity,
-        "tokens": windows.numel(),
         "draws": draws,
-        "bits_per_character": per_character.mean,
-        "bits_per_character_standard_error": per_character.standard_error,
-        "characters": characters,
     }
-
-
-def main() -> None:
-    """Read the command line and print the figures."""
-    arguments = tyro.cli(Arguments)
-    try:
-        run(arguments)
-    except (ValueError, FloatingPointError, OSError) as error:
-        sys.exit(f"training.evaluate: {error}")
 
 
 def run(arguments: Arguments) -> None:
@@ -87,4 +72,4 @@ def run(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command("training.evaluate", Arguments, run)

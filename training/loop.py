@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mdcore.codecs import BPE, CODECS, TOKENIZER_FILE, TextCodec, read_tokenizer
 from mdcore.diffusion import MD4
-from mdcore.evaluation import bits_per_token
+from mdcore.evaluation import Estimate, bits_per_token
 from training.config import TrainConfig
 from training.data import (
     DATASETS,
@@ -41,8 +41,7 @@ class Record:
         bits_per_token: the same in bits.
         tokens_per_second: since the last record.
         learning_rate_factor: of the peak learning rates.
-        validation: figures measured at this step, or {}: bits_per_token, standard_error,
-            bits_per_character, bits_per_character_standard_error.
+        validation: what `figures` gives, where it was measured at this step; else {}.
         model, codec: the averaged model, to draw from.
     """
 
@@ -177,13 +176,20 @@ def evaluate(run: Run, validation: Tensor, device: torch.device) -> dict[str, fl
         draws=run.config.evaluation_draws,
         generator=generator,
     )
-    characters = sum(len(run.codec.decode(window)) for window in windows)
+    return figures(per_token, windows, run.codec)
+
+
+def figures(per_token: Estimate, windows: Tensor, codec: TextCodec) -> dict[str, float]:
+    """An estimate on windows (n, L) in bits per token and in bits per character."""
+    characters = sum(len(codec.decode(window)) for window in windows)
     per_character = per_token.scaled(windows.numel() / characters)
     return {
         "bits_per_token": per_token.mean,
         "standard_error": per_token.standard_error,
+        "tokens": windows.numel(),
         "bits_per_character": per_character.mean,
         "bits_per_character_standard_error": per_character.standard_error,
+        "characters": characters,
     }
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from mdcore.codecs import TextCodec
 from mdcore.filters import FILTERS
 from mdcore.hardware import DeviceName, pick_device
 from mdcore.sampling import GRIDS, SAMPLERS, Sampler
+from training.command import command
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,6 @@ def draw(
             bar.update(len(batch))
 
 
-def main() -> None:
-    """Read the command line and print samples."""
-    arguments = tyro.cli(Arguments)
-    try:
-        run(arguments)
-    except (ValueError, FloatingPointError, OSError) as error:
-        sys.exit(f"training.sample: {error}")
-
-
 def run(arguments: Arguments) -> None:
     """Draw as asked for; print, or write to --out."""
     if arguments.count < 1 or arguments.batch_size < 1:
@@ -120,11 +113,12 @@ def run(arguments: Arguments) -> None:
     start = canvas(checkpoint.codec, arguments.prompt, arguments.infill)
     seeds = range(arguments.seed, arguments.seed + arguments.count)
     texts = draw(checkpoint, sampler, start, seeds, arguments)
-    with arguments.out.open("w", encoding="utf-8") if arguments.out else sys.stdout as file:
+    out = arguments.out
+    with out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout) as file:
         for seed, text in zip(seeds, texts, strict=True):
             heading = f"--- seed {seed}\n" if arguments.count > 1 else ""
             file.write(f"{heading}{text}\n")
 
 
 if __name__ == "__main__":
-    main()
+    command("training.sample", Arguments, run)

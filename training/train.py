@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from mdcore.hardware import DeviceName, matmul_dtype, pick_device
 from mdcore.sampling import SAMPLERS
+from training.command import command
 from training.config import PRESETS, TrainConfig
 from training.loop import Record, train
 
@@ -123,15 +124,6 @@ class Interrupt:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def main() -> None:
-    """Read the command line, train, and show how it goes."""
-    arguments = tyro.cli(Arguments)
-    try:
-        run(arguments)
-    except (ValueError, FloatingPointError, OSError) as error:
-        sys.exit(f"training.train: {error}")
-
-
 def run(arguments: Arguments) -> None:
     """Train and write metrics.jsonl, TensorBoard logs and a progress bar."""
     config, device = configure(arguments), pick_device(arguments.device)
@@ -192,4 +184,4 @@ def show(bar: "tqdm[None]", line: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command("training.train", Arguments, run)
