@@ -6,6 +6,7 @@ class TextView {
   constructor(box, card) {
     this.card = card;
     this.tokens = [];
+    this.pen = document.createElement('canvas').getContext('2d');
     this.box = node('div', {
       class: 'md-text',
       role: 'group',
@@ -50,7 +51,8 @@ class TextView {
     const [, lead, word, trail] = piece.match(/^(\s*)([^]*?)(\s*)$/);
     const face = node('span', { class: 'md-face' });
     const breaks = /\n/.test(piece);
-    if (word) face.append(this.#stack(events, word));
+    token.words = null;
+    if (word) this.#write(token, face, events, word);
     else face.classList.add(breaks ? 'md-break' : 'md-space');
     if (!word && !breaks) face.append(piece);
     token.replaceChildren(...(word || breaks ? [lead && word ? lead : '', face] : [face]));
@@ -62,13 +64,16 @@ class TextView {
     token.style.setProperty('--entropy', event.given ? 0 : Math.min(1, event.entropy / ENTROPY_TOP));
   }
 
-  /** The word; or, where a position had several in turn, all of them in one place. */
-  #stack(events, word) {
-    const words = events.map((event) => this.trajectory.piece(event.token).trim());
-    if (new Set(words).size === 1) return word;
-    const stack = node('span', { class: 'md-stack' });
-    words.forEach((each, k) => stack.append(node('span', { 'data-step': events[k].step }, each)));
-    return stack;
+  /** The word; where a position had several in turn, with room for the widest of them. */
+  #write(token, face, events, word) {
+    face.append(word);
+    const words = events.map((event) => [event.step, this.trajectory.piece(event.token).trim()]);
+    if (words.every(([, other]) => other === word)) return;
+    token.words = new Map(words);
+    this.pen.font = `100px ${getComputedStyle(this.box).fontFamily}`;
+    const widths = words.map(([, other]) => this.pen.measureText(other).width / 100);
+    face.classList.add('md-roomy');
+    face.style.minWidth = `${Math.max(...widths).toFixed(3)}em`;
   }
 
   /** Show the state after a step; only tokens whose state differs are touched. */
@@ -81,9 +86,8 @@ class TextView {
       if (token.dataset.state === state && token.shown === known) return;
       token.dataset.state = state;
       token.shown = known;
-      for (const word of token.querySelectorAll('.md-stack > span')) {
-        word.classList.toggle('md-on', Number(word.dataset.step) === known);
-      }
+      const word = token.words?.get(known);
+      if (word !== undefined) token.querySelector('.md-face').textContent = word;
     });
     this.card.refresh();
   }
