@@ -27,7 +27,7 @@ from oracle import (
 )
 from torch import Tensor, nn
 
-from mdcore.diffusion import MD4
+from mdcore.diffusion import MD4, uniform
 from mdcore.filters import Temperature
 from mdcore.registry import Spec
 from mdcore.sampling import GRIDS, SAMPLERS, Sampler, Step
@@ -36,6 +36,7 @@ from mdcore.schedules import SCHEDULES
 JOINT = Joint()
 SINGLE = Joint(length=1)
 NEEDS_SHARED = {"first_hitting"}
+ORDERED = {"confidence", "entropy", "margin"}  # their order needs the logits of all candidates
 REMASKING = {"remask_cap", "remask_rescale"}
 STEEP = [
     {"name": "polynomial", "exponent": 30.0},
@@ -103,6 +104,8 @@ def test_invariants_of_a_trajectory(name: str, spec: Spec, grid: str, steps: int
         assert step.nfe == len(calls) <= nfe + 1
         assert (step.logits is None) == (step.nfe == nfe)
         check_call(model, calls[nfe:], step, was_masked)
+        if model.schedule.shared and name not in ORDERED:
+            assert torch.equal(step.selected, step.revealed)
         before, nfe = step.z, step.nfe
     assert number == (8 if name == "first_hitting" else steps)
     assert step.t == 0 or name == "first_hitting"
@@ -415,6 +418,26 @@ def test_steps_keep_the_marginals(name: str, spec: Spec) -> None:
         assert chi_square_excess(step.z[:, 0].bincount(minlength=4), law) < 4
 
 
+@cases(sorted(REMASKING), [{"name": name} for name in SCHEDULES])
+@pytest.mark.parametrize("eta", [0.3, 0.9])
+def test_tokens_are_masked_again_with_the_probability_sigma(
+    name: str, spec: Spec, eta: float
+) -> None:
+    model = oracle_model(JOINT, spec)
+    sampler = build(name, steps=5, eta=eta)
+    times = sampler.times(model.schedule, 3)
+    alpha = model.schedule.alpha(times).detach()
+    before = masks(20_000, model, 3)
+    for step in sampler.trajectory(model, before, generator=seeded()):
+        number = step.index
+        clean = before != model.mask_id
+        again = (step.z[clean] == model.mask_id).double()
+        sigma = sigma_of(name, eta, alpha[number], alpha[number - 1], last=step.t == 0)
+        assert number == 1 or len(again) > 100
+        assert not len(again) or within(again, sigma)
+        before = step.z
+
+
 @cases(sorted({"ancestral", *REMASKING}), [{"name": name} for name in SCHEDULES])
 def test_distance_to_p_falls_with_the_steps(name: str, spec: Spec) -> None:
     model = oracle_model(JOINT, spec)
@@ -478,6 +501,32 @@ def test_a_flat_tail_keeps_its_mass() -> None:
     tail = z[0][z[0] > 0].double() / V
     assert within(tail, 0.5)
     assert within((tail - 0.5) ** 2, 1 / 12)
+
+
+@every_sampler
+@pytest.mark.parametrize("number", [0.0, 1 - 2**-53])
+def test_extreme_numbers_draw_no_forbidden_token(
+    name: str, number: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smallest and the largest number that can be drawn, and tokens of probability 0."""
+
+    def constant(shape: torch.Size, *_: object) -> Tensor:
+        return torch.full(shape, number, dtype=torch.float64)
+
+    monkeypatch.setattr("mdcore.sampling.uniform", constant)
+    logits = torch.tensor([[-torch.inf, 0.3, 0.1, 0.2, -torch.inf]]).expand(4, -1)
+    model = positional_model({"name": "linear"}, logits)
+    z = build(name, steps=3)(model, masks(2, model, 4), generator=seeded())
+    assert (z == (1 if number == 0 else 3)).all()
+
+
+def test_uniform_numbers_have_more_digits_than_float32() -> None:
+    for generator in (seeded(), [seeded(n) for n in range(5)]):
+        u = uniform((5, 400), generator, torch.device("cpu"))
+        assert u.dtype == torch.float64
+        assert (u != u.float().double()).double().mean() > 0.99
+        assert ((u >= 0) & (u < 1)).all()
+        assert within(u.flatten(), 0.5)
 
 
 def test_many_positions_in_one_call_keep_their_own_tokens() -> None:
