@@ -83,7 +83,7 @@ PRESETS: dict[str, TrainConfig] = {
         ),
         data={"name": "books", "held_out": ["willows", "wallypug", "cuckoo"]},
         optimizer={"name": "muon"},
-        steps=4800,
+        steps=5600,
         batch_size=16,
         warmup=100,
         ema=0.999,
