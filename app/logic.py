@@ -117,13 +117,15 @@ def play_all(
         ValueError: the numbers ran out of range or the memory ran out; the text says what to do.
     """
     model, before, done = run.checkpoint.model, run.z, 0
+    calls = torch.zeros(len(run.z), dtype=torch.long, device=run.z.device)
     generator = [torch.Generator().manual_seed(seed) for seed in run.seeds]
     label = run.request.label
     condition = None if label is None else torch.full((len(run.z),), label)
     steps = run.sampler.trajectory(model, run.z, condition, generator=generator)
     try:
         for step in steps:
-            yield _frames(step, run.z, before, model)
+            calls += step.selected.any(-1)
+            yield _frames(step, run.z, before, calls.tolist(), model)
             before, done = step.z, step.index
             if stopped():
                 return
@@ -167,7 +169,9 @@ def dtype_name(run: Run) -> str:
 
 
 @torch.no_grad()
-def _frames(step: Step, given: Tensor, before: Tensor, model: MD4) -> tuple[Frame, ...]:
+def _frames(
+    step: Step, given: Tensor, before: Tensor, calls: list[int], model: MD4
+) -> tuple[Frame, ...]:
     """What a step changed in each row, from the canvas and the tokens before it, (B, L) both."""
     mask_id = model.mask_id
     alpha = model.schedule.alpha(torch.tensor(step.t, dtype=torch.float64)).mean().item()
@@ -179,7 +183,7 @@ def _frames(step: Step, given: Tensor, before: Tensor, model: MD4) -> tuple[Fram
     return tuple(
         Frame(
             index=step.index,
-            nfe=step.nfe,
+            nfe=calls[row],
             t=step.t,
             alpha=alpha,
             revealed=tuple(reveals[row]),

@@ -65,6 +65,7 @@ class Shelf:
         self._dtype = dtype
         self._capacity = capacity
         self._loaded: OrderedDict[str, Checkpoint] = OrderedDict()
+        self._codecs: dict[str, TextCodec] = {}
         self._lock = threading.Lock()
 
     def entries(self) -> list[Entry]:
@@ -110,6 +111,21 @@ class Shelf:
     def is_loaded(self, name: str) -> bool:
         """Whether `load` would answer at once."""
         return name in self._loaded
+
+    def codec(self, name: str | None) -> TextCodec:
+        """The codec of the checkpoint of that name, or of the first one; loads no model.
+
+        Raises:
+            ValueError: as `find`, or its files are damaged.
+        """
+        entry = self.find(name)
+        loaded = self._loaded.get(entry.name)
+        if loaded is not None:
+            return loaded.codec
+        if entry.name not in self._codecs:
+            spec = read_config(entry.folder)["model"]["codec"]
+            self._codecs[entry.name] = CODECS.build(spec, folder=entry.folder)
+        return self._codecs[entry.name]
 
     def load(self, name: str) -> Checkpoint:
         """The checkpoint of that name, from memory or from its folder.

@@ -63,7 +63,7 @@ class Frame:
 
     Attributes:
         index: steps done.
-        nfe: network calls so far.
+        nfe: network calls for this sample so far.
         t: time reached.
         alpha: how likely a token is clean at that time; the mean over tokens if they differ.
         revealed: masks that became tokens.

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
-PARTS = ("dom", "trajectory", "card", "text_view", "sparkline", "transport", "player")
+PARTS = ("dom", "trajectory", "card", "text_view", "sparkline", "transport", "difference", "player")
+SHEETS = ("player", "difference")
 
 
-def script() -> str:
-    """JavaScript that defines the class Player; its parts share one scope."""
+def script(*parts: str) -> str:
+    """JavaScript that defines the class Player, or just some parts of it; they share one scope."""
     folder = Path(__file__).parent
-    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
+    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in parts or PARTS)
 
 
 def style() -> str:
     """The player's style sheet, light and dark."""
-    return (Path(__file__).parent / "player.css").read_text(encoding="utf-8")
+    folder = Path(__file__).parent
+    return "\n".join((folder / f"{sheet}.css").read_text(encoding="utf-8") for sheet in SHEETS)

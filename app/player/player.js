@@ -18,12 +18,11 @@ const STATES = [
   ['given', 'given'],
   ['again', 'masked again'],
 ];
-let players = 0;
 
 class Player {
   constructor(root) {
     this.root = root;
-    this.id = (players += 1);
+    this.id = Math.random().toString(36).slice(2); // no two players share their radio buttons
     this.read_ = 0;
     root.classList.add('md-player');
     root.tabIndex = -1;
@@ -36,13 +35,15 @@ class Player {
 
   #build() {
     this.status = node('p', { class: 'md-status' });
-    this.alert = node('div', { class: 'md-live', 'aria-live': 'polite', role: 'status' });
+    const spoken = this.root.dataset.quiet === undefined ? { 'aria-live': 'polite', role: 'status' } : {};
+    this.alert = node('div', { class: 'md-live', ...spoken });
     this.progress = node('div', { class: 'md-progress' });
     this.stage = node('div', { class: 'md-stage' });
     this.empty = node('p', { class: 'md-empty' }, 'Press Generate, and watch the masks turn into words.');
     this.stage.append(this.empty);
     this.note = node('p', { class: 'md-note', hidden: '' });
     this.legend = node('div', { class: 'md-legend' });
+    this.difference = new Difference();
     this.readout = node('p', { class: 'md-readout' });
     const timeline = node('div', { class: 'md-timeline' });
     const controls = node('div', { class: 'md-controls' });
@@ -61,6 +62,7 @@ class Player {
       this.stage,
       this.note,
       this.legend,
+      this.difference.box,
       node('div', { class: 'md-bottom' }, this.readout, timeline, controls),
       this.alert,
     );
@@ -148,6 +150,7 @@ class Player {
     this.transport.limit(trajectory.steps, 0);
     this.text.load(trajectory);
     this.sparkline.load(trajectory);
+    this.difference.load(trajectory);
     this.note.hidden = !trajectory.start.note;
     this.note.textContent = trajectory.start.note || '';
     this.#colour(this.root.dataset.colour);
@@ -196,6 +199,7 @@ class Player {
     if (!this.trajectory) return;
     this.text.show(step);
     this.sparkline.show(step);
+    this.difference.show(step);
     this.readout.textContent = this.#say(step);
     if (this.live && this.root.dataset.run !== 'running' && !this.trajectory.end) {
       this.root.dataset.run = 'running';

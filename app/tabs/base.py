@@ -10,13 +10,15 @@ from app import player
 from app.lane import Lane
 from app.shelf import Shelf
 
-MOUNT = """
-if (!document.getElementById('md-player-style')) {
+ADOPT = """
+if (!document.getElementById(NAME)) {
   const sheet = document.createElement('style');
-  sheet.id = 'md-player-style';
+  sheet.id = NAME;
   sheet.textContent = STYLE;
   document.head.append(sheet);
 }
+"""
+MOUNT = """
 const player = new Player(element.querySelector('.md-mount'));
 player.open(props.value);
 watch('value', () => player.read(props.value));
@@ -36,7 +38,7 @@ class Tab:
     build: Callable[[Shelf, Lane], None]
 
 
-def show_runs(value: str = "", *, elem_id: str) -> gr.HTML:
+def show_runs(value: str = "", *, elem_id: str, quiet: bool = False) -> gr.HTML:
     """A player: shows a transcript, a string of JSON lines that grows, see app.render.
 
     A function, because Gradio writes a .pyi file beside every subclass of a component.
@@ -44,12 +46,19 @@ def show_runs(value: str = "", *, elem_id: str) -> gr.HTML:
     Args:
         value: a finished run to begin with, or "".
         elem_id: its id on the page.
+        quiet: whether start and end are left to another player to announce.
     """
+    script = with_style("md-player-style", player.style(), player.script() + MOUNT)
     # The template never changes, so Gradio never patches what the script has built.
     return gr.HTML(
         value,
-        html_template='<div class="md-mount"></div>',
-        js_on_load=f"const STYLE = {json.dumps(player.style())};\n{player.script()}\n{MOUNT}",
+        html_template=f'<div class="md-mount"{" data-quiet" * quiet}></div>',
+        js_on_load=script,
         apply_default_css=False,
         elem_id=elem_id,
     )
+
+
+def with_style(name: str, style: str, script: str) -> str:
+    """A component's script that first adds a style sheet to the page, once for each name."""
+    return f"const NAME = {json.dumps(name)}, STYLE = {json.dumps(style)};\n{ADOPT}{script}"

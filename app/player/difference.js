@@ -1,0 +1,77 @@
+/* What became of the original: at each hole the old words struck, the new ones beside them. */
+
+const CONTEXT_WORDS = 4; // shown of what is given between two holes
+
+class Difference {
+  constructor() {
+    this.proof = node('p', { class: 'md-proof', hidden: '' });
+    this.line = node('p', { class: 'md-changes' });
+    this.box = node(
+      'section',
+      { class: 'md-difference', 'aria-label': 'Changes to the original', hidden: '' },
+      this.line,
+      this.proof,
+    );
+  }
+
+  load(trajectory) {
+    this.trajectory = trajectory;
+    this.holes = (trajectory.start.holes || []).map(([start, count, words]) => ({ start, count, words }));
+    this.box.hidden = !this.holes.length;
+    this.proof.hidden = true;
+  }
+
+  show(step) {
+    if (!this.holes.length) return;
+    const { length } = this.trajectory;
+    const ends = [0, ...this.holes.map(({ start, count }) => start + count)];
+    const parts = this.holes.flatMap((hole, k) => [
+      this.#given(ends[k], hole.start, k === 0, false),
+      ...this.#hole(hole, step),
+    ]);
+    parts.push(this.#given(ends[ends.length - 1], length, false, true));
+    this.line.replaceChildren(...parts);
+    this.#prove(this.trajectory.end);
+  }
+
+  #text(from, to, step) {
+    let text = '';
+    for (let position = from; position < to; position += 1) {
+      const event = this.trajectory.at(position, step);
+      text += event && event.token !== null ? this.trajectory.piece(event.token) : '▁';
+    }
+    return text;
+  }
+
+  /** Given text; its middle, or the end that is far from any hole, is left out if long. */
+  #given(from, to, first, last) {
+    const text = this.#text(from, to, 0);
+    const words = text.match(/\s*\S+\s*?(?=\s|$)/g) || [];
+    if (words.length <= 2 * CONTEXT_WORDS + 2) return text;
+    const head = first ? '' : words.slice(0, CONTEXT_WORDS).join('');
+    const tail = last ? '' : words.slice(-CONTEXT_WORDS).join('');
+    return `${head} … ${tail.trimStart()}${last ? '' : text.match(/\s*$/)[0]}`;
+  }
+
+  #hole({ start, count, words }, step) {
+    const text = this.#text(start, start + count, step);
+    const [, lead, inner] = text.match(/^(\s*)([^]*)$/);
+    const spoken = (word) => node('span', { class: 'md-spoken' }, word);
+    const fresh = node('ins', {}, spoken('new: '), inner || '∅');
+    if (!words) return [lead, fresh];
+    if (words === inner.trim()) return [lead, node('ins', { class: 'md-same' }, spoken('as before: '), inner)];
+    return [lead, node('del', {}, spoken('old: '), words), ' ', fresh];
+  }
+
+  #prove(end) {
+    this.proof.hidden = !end || end.given === undefined;
+    if (this.proof.hidden) return;
+    const { given, kept } = end;
+    this.proof.classList.toggle('md-broken', kept !== given);
+    const tokens = `${given} given token${given === 1 ? '' : 's'}`;
+    this.proof.textContent =
+      kept === given
+        ? `✓ ${tokens} unchanged, checked on the server`
+        : `✗ ${given - kept} of ${tokens} changed, which must not happen. Please report it.`;
+  }
+}

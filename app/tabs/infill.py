@@ -1,0 +1,157 @@
+"""Tab Infill: a text with holes, and three ways to fill them."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from app import editor
+from app.holes import read_canvas
+from app.lane import Lane
+from app.live import complete, perform_all
+from app.shelf import Shelf
+from app.state import Settings
+from app.tabs.base import Tab, show_runs, with_style
+from app.tabs.form import chosen, sampling_form, stop_button, told, wire
+
+ALTERNATIVES = 3
+EXAMPLES = (
+    (
+        "A few words",
+        "Once upon a time there was a [[little girl]] who lived with her [[grandmother]] in a "
+        "cottage at the edge of the [[forest]]. Every morning she went to the [[well]] to fetch "
+        "water, and every evening she sat by the fire and listened to [[old stories]].",
+    ),
+    (
+        "A whole sentence",
+        "The king had three sons, and he loved them all alike. When he grew old he called them to "
+        "his side. [[“Go out into the world, and bring me the finest thing you can find.”|32]] "
+        "So the three brothers saddled their horses and rode away together.",
+    ),
+    (
+        "Beginning and end",
+        "“Who are you?” asked the fox.\n[[“I am nobody at all,” said the bird.|24]]\n"
+        "The fox laughed until the leaves shook on the trees.\n[[Then he went home.|24]]",
+    ),
+)
+MOUNT = """
+const mount = element.querySelector('.md-mount');
+const editor = new Editor(
+  mount,
+  EXAMPLES,
+  (text) => { props.value = text; trigger('input'); },
+  (text, model) => server.measure([text, model]),
+);
+mount.addEventListener('model', (event) => { editor.model = event.detail; editor.refresh(); });
+editor.open(props.value);
+watch('value', () => editor.open(props.value));
+"""
+TELL_MODEL = """(name) => {
+  const mount = document.querySelector('#infill-editor .md-mount');
+  mount.dispatchEvent(new CustomEvent('model', { detail: name }));
+}"""
+
+
+SHOW_RUNS = """() => {
+  const row = document.querySelector('.md-alternatives');
+  const begun = performance.now();
+  const look = (now) => {
+    if (row.offsetParent) row.scrollIntoView({ block: 'nearest' });
+    else if (now - begun < 5000) requestAnimationFrame(look);
+  };
+  look(begun);
+}"""
+
+
+def build(shelf: Shelf, lane: Lane) -> None:
+    """The editor, beside it what can be chosen, and below the alternatives."""
+    with gr.Row(elem_classes="md-columns"):
+        with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
+            text = _editor(shelf)
+            with gr.Row(elem_classes="md-actions"):
+                go = gr.Button("Fill in", variant="primary", elem_id="infill-go", min_width=130)
+                stop = stop_button("infill")
+        with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
+            form = sampling_form(shelf, "infill")
+    with gr.Row(elem_classes="md-alternatives"):
+        views = [
+            show_runs(elem_id=f"infill-player-{k + 1}", quiet=k > 0) for k in range(ALTERNATIVES)
+        ]
+
+    def fill(
+        request: gr.Request, raw: str, name: str | None, *values: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        with told():
+            settings = chosen(*values)
+            asked = settings.request(name, raw, fill=False, copies=ALTERNATIVES)
+            once = (settings.seed, gr.update(interactive=True))
+            for transcripts in perform_all(shelf, lane, asked, request.session_hash or ""):
+                yield *transcripts, *once
+                once = (gr.skip(), gr.skip())
+
+    wire(lane, go, stop, fill, [text, form.model, *form.sampling], [*views, form.seed, stop])
+    go.click(None, js=SHOW_RUNS, api_visibility="private")
+    form.model.change(None, form.model, None, js=TELL_MODEL, api_visibility="private")
+    _add_endpoint(shelf, lane)
+
+
+def _editor(shelf: Shelf) -> gr.HTML:
+    script = f"{editor.script()}\nconst EXAMPLES = {json.dumps(EXAMPLES)};\n{MOUNT}"
+    return gr.HTML(
+        EXAMPLES[0][1],
+        html_template='<div class="md-mount"></div>',
+        js_on_load=with_style("md-editor-style", editor.style(), script),
+        server_functions=[_measurer(shelf)],
+        apply_default_css=False,
+        elem_id="infill-editor",
+    )
+
+
+def _measurer(shelf: Shelf) -> Callable[[Any], dict[str, Any]]:
+    def measure(asked: Any) -> dict[str, Any]:
+        """Of [text, model]: its tokens, those of each hole, and what is wrong with it."""
+        try:
+            if not isinstance(asked, list) or len(asked) != 2:
+                raise ValueError("Give a text and the name of a model.")
+            request = Settings().request(asked[1], asked[0], fill=False)
+            codec = shelf.codec(request.checkpoint)
+            canvas = read_canvas(request.raw, codec)
+        except ValueError as error:
+            return {"problem": str(error)}
+        holes = [hole.count for hole in canvas.holes]
+        return {"tokens": len(canvas.tokens), "length": codec.length, "holes": holes}
+
+    return measure
+
+
+def _add_endpoint(shelf: Shelf, lane: Lane) -> None:
+    def infill_text(
+        text: str = "",
+        checkpoint: str | None = None,
+        steps: int = 64,
+        sampler: str = "ancestral",
+        grid: str = "uniform",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> dict[str, Any]:
+        """Text whose [MASK]s and [[words]] are filled: text, seed, nfe, seconds, trajectory."""
+        with told():
+            settings = Settings(
+                steps=steps,
+                sampler=sampler,
+                grid=grid,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+            )
+            asked = settings.request(checkpoint, text, fill=False)
+            return complete(shelf, lane, asked, uuid.uuid4().hex)
+
+    api(infill_text, api_name="infill_text", concurrency_limit=None)
+
+
+TAB = Tab("Infill", build)
