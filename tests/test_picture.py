@@ -1,0 +1,38 @@
+"""The moving picture of a run."""
+
+import io
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from app.picture import MARGIN, animate
+
+LINES = [
+    {"start": {"length": 4, "steps": 3, "given": [[0, [7]]], "w": {"7": "Once"}}},
+    {"s": 1, "r": [[3, 9, 0.5, 1.0, []]], "w": {"9": " time"}},
+    {"s": 2, "r": [[1, 8, 0.5, 1.0, []]], "w": {"8": " upon"}},
+    {"s": 3, "r": [[2, 6, 0.5, 1.0, []]], "w": {"6": " a"}},
+]
+
+
+def frames() -> list[np.ndarray]:
+    with Image.open(io.BytesIO(animate(LINES))) as picture:
+        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)]
+
+
+def test_words_appear_in_their_step_and_never_move() -> None:
+    pictures = frames()
+    line = slice(MARGIN, MARGIN + 22)  # the one line of text, without the readout below
+    given = pictures[0][line, MARGIN : MARGIN + 40]
+    assert (given != given[0, 0]).any()
+    assert all(np.array_equal(picture[line, MARGIN : MARGIN + 40], given) for picture in pictures)
+    changes = [(a[line] != b[line]).any(axis=(0, 2)).nonzero()[0] for a, b in pairwise(pictures)]
+    lefts = [place.min() for place in changes if len(place)]
+    assert lefts[0] == max(lefts) > min(lefts)  # the last word came first: its place was kept
+
+
+def test_a_run_that_has_not_begun_says_so() -> None:
+    with pytest.raises(ValueError, match="no steps to show"):
+        animate(LINES[:1])
