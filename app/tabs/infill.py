@@ -28,12 +28,12 @@ EXAMPLES = (
     (
         "A whole sentence",
         "The king had three sons, and he loved them all alike. When he grew old he called them to "
-        "his side. [[“Go out into the world, and bring me the finest thing you can find.”|32]] "
+        'his side. [["Go out into the world, and bring me the finest thing you can find."|32]] '
         "So the three brothers saddled their horses and rode away together.",
     ),
     (
         "Beginning and end",
-        "“Who are you?” asked the fox.\n[[“I am nobody at all,” said the bird.|24]]\n"
+        '"Who are you?" asked the fox.\n[["I am nobody at all," said the bird.|24]]\n'
         "The fox laughed until the leaves shook on the trees.\n[[Then he went home.|24]]",
     ),
 )
