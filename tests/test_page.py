@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -71,8 +72,16 @@ def page_of(shelf: SlowShelf, tmp_path_factory: pytest.TempPathFactory) -> Itera
     before, watch.EXAMPLES = watch.EXAMPLES, examples
     page = build_interface(shelf)
     watch.EXAMPLES = before
+    with socket.socket() as probe:  # gradio leaves a socket open at each port that is taken
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     _, address, _ = page.launch(
-        prevent_thread_lock=True, quiet=True, ssr_mode=False, run_history=False, **look()
+        server_port=port,
+        prevent_thread_lock=True,
+        quiet=True,
+        ssr_mode=False,
+        run_history=False,
+        **look(),
     )
     yield address
     page.close()
@@ -84,7 +93,7 @@ def browser() -> Iterator["sync_api.BrowserContext"]:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=CHROMIUM, headless=True, args=FLAGS
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)  # for a machine that is busy
         yield context
         context.close()
 
