@@ -103,6 +103,7 @@ def save_checkpoint(
         (scratch / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         scratch.chmod(0o755)  # mkdtemp makes it private
         for path in scratch.iterdir():
+            path.chmod(0o644)  # and safetensors its file
             _to_disk(path)
         _replace(scratch, folder)
     finally:
