@@ -2,44 +2,27 @@
 
 import json
 import re
-import shutil
-import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
 import torch
 from gradio_client import Client
+from served import served
 from tiny_text import save_tiny_checkpoint
 
 from app import live
-from app.interface import build_interface, look
+from app.interface import build_interface
 from app.lane import Lane
 from app.shelf import Shelf
 from app.state import Settings
 from app.tabs import watch
 from mdcore.checkpoint import Checkpoint
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="chromium is missing: apt install chromium"
-)
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is missing")
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-LOCAL = ("http://127.0.0.1", "data:", "blob:")
+Page = Any  # of playwright, which may be missing
 
 
 class SlowShelf(Shelf):
@@ -72,59 +55,20 @@ def page_of(shelf: SlowShelf, tmp_path_factory: pytest.TempPathFactory) -> Itera
     before, watch.EXAMPLES = watch.EXAMPLES, examples
     page = build_interface(shelf)
     watch.EXAMPLES = before
-    with socket.socket() as probe:  # gradio leaves a socket open at each port that is taken
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    _, address, _ = page.launch(
-        server_port=port,
-        prevent_thread_lock=True,
-        quiet=True,
-        ssr_mode=False,
-        run_history=False,
-        **look(),
-    )
-    yield address
-    page.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.BrowserContext"]:
-    with sync_api.sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=CHROMIUM, headless=True, args=FLAGS
-        )
-        context.set_default_timeout(60_000)  # for a machine that is busy
-        yield context
-        context.close()
+    with served(page) as address:
+        yield address
 
 
 @pytest.fixture
-def page(browser, page_of: str, shelf: SlowShelf) -> Iterator["sync_api.Page"]:  # noqa: ANN001
-    """A fresh visit; afterwards: nothing was fetched from elsewhere and no script failed."""
+def page(visit, page_of: str, shelf: SlowShelf) -> Page:  # noqa: ANN001
+    """A fresh visit."""
     shelf.seconds = 0.0
-    outside: list[str] = []
-    errors: list[str] = []
-
-    def guard(route: "sync_api.Route") -> None:
-        if route.request.url.startswith(LOCAL):
-            route.continue_()
-        else:
-            outside.append(route.request.url)
-            route.abort()
-
-    page = browser.new_page()
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.route("**/*", guard)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(page_of)
+    page = visit(page_of)
     page.wait_for_selector(".md-token")
-    yield page
-    page.close()
-    assert outside == []
-    assert errors == []
+    return page
 
 
-def wait(page: "sync_api.Page", pattern: str) -> str:
+def wait(page: Page, pattern: str) -> str:
     """The player's status, once it matches."""
     page.wait_for_function(
         "p => new RegExp(p).test(document.querySelector('.md-status').textContent)",
@@ -134,16 +78,16 @@ def wait(page: "sync_api.Page", pattern: str) -> str:
     return page.inner_text(".md-status")
 
 
-def keep_seed(page: "sync_api.Page", seed: int) -> None:
+def keep_seed(page: Page, seed: int) -> None:
     page.fill("#watch-seed input", str(seed))
     page.wait_for_function("document.querySelector('#watch-lock input').checked", polling=20)
 
 
-def text_of(page: "sync_api.Page") -> str:
+def text_of(page: Page) -> str:
     return page.evaluate("document.querySelector('.md-text').textContent")
 
 
-def generate(page: "sync_api.Page", seed: int) -> str:
+def generate(page: Page, seed: int) -> str:
     keep_seed(page, seed)
     page.click("#watch-generate")
     wait(page, f"^Done in .*seed {seed}$")

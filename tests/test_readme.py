@@ -13,7 +13,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_training_loop_learns(capsys: pytest.CaptureFixture[str]) -> None:
     """Guessing letters costs log 27 = 3.3 nats; what is drawn afterwards is made of the words."""
-    (code,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "loss" in block)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    (code,) = (block for block in blocks if "loss" in block)
     names: dict[str, torch.Tensor] = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
