@@ -47,7 +47,7 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
         left = sum(token is None for token in tokens)
         readout = f"step {step}/{start['steps']}    masked {left}/{len(tokens)}"
         pen.text((MARGIN, height - MARGIN - 6), readout, QUIET, ImageFont.load_default(14))
-        pictures.append(picture.quantize(32, dither=Image.Dither.NONE))
+        pictures.append(picture)
         before = tokens
     return _gif(pictures)
 
@@ -100,13 +100,15 @@ def _draw_token(
 
 
 def _gif(pictures: list[Image.Image]) -> bytes:
+    colours = pictures[len(pictures) // 2].quantize(32)  # one palette, so that nothing flickers
+    first, *rest = (p.quantize(palette=colours, dither=Image.Dither.NONE) for p in pictures)
     buffer = io.BytesIO()
     each = round(1000 * SECONDS / len(pictures))
-    pictures[0].save(
+    first.save(
         buffer,
         "GIF",
         save_all=True,
-        append_images=pictures[1:],
+        append_images=rest,
         duration=[each] * (len(pictures) - 1) + [round(1000 * PAUSE)],
         loop=0,
         optimize=True,

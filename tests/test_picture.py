@@ -30,7 +30,7 @@ def test_words_appear_in_their_step_and_never_move() -> None:
     assert all(np.array_equal(picture[line, MARGIN : MARGIN + 40], given) for picture in pictures)
     changes = [(a[line] != b[line]).any(axis=(0, 2)).nonzero()[0] for a, b in pairwise(pictures)]
     lefts = [place.min() for place in changes if len(place)]
-    assert lefts[0] == max(lefts) > min(lefts)  # the last word came first: its place was kept
+    assert lefts[0] > min(lefts[1:])  # the last word came first: its place was kept
 
 
 def test_a_run_that_has_not_begun_says_so() -> None:
