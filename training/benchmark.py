@@ -11,6 +11,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -47,6 +48,8 @@ class Arguments:
     """Runs of our sampler, of which the median counts."""
     training_batch: int = 16
     """Examples in a training step."""
+    compile: bool = False
+    """Train with torch.compile, as training.train --compile does; the reference stays as it is."""
     device: DeviceName = "auto"
     """Where to compute."""
 
@@ -140,12 +143,14 @@ def sampling_row(model: MD4, steps: int, batch: int, arguments: Arguments, devic
 
 
 def training_step(
-    shape: Shape, batch: int, side: Literal["ours", "reference"], steps: int = 5
+    shape: Shape, batch: int, side: Literal["ours", "reference"], compiled: bool
 ) -> tuple[float, float]:
     """Tokens a second and peak memory in MiB of training steps in a process of their own."""
     model = shape.build()
     if side == "ours":
         model.compute_dtype = matmul_dtype(torch.device(shape.device))
+        if compiled:
+            model.denoiser.compile()
     generator = torch.Generator(shape.device).manual_seed(SEED)
     x = torch.randint(shape.vocab_size, (batch, LENGTH), generator=generator, device=shape.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=side == "ours")
@@ -160,20 +165,29 @@ def training_step(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    step()
-    rate = batch * LENGTH / seconds(step, shape.device, steps)
+    for _ in range(3):  # to compile and warm up
+        step()
+    rate = batch * LENGTH / seconds(step, shape.device, 5)
     if shape.device == "cuda":
         return rate, torch.cuda.max_memory_allocated() / 2**20
-    return rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return rate, peak_memory()
 
 
-def training_row(shape: Shape, batch: int) -> str:
+def peak_memory() -> float:
+    """The most memory that this process has held, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would count the parent, from which this process was forked
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def training_row(shape: Shape, batch: int, compiled: bool) -> str:
     """A training step, ours and the reference's, each in a fresh process for its peak memory."""
     context = multiprocessing.get_context("spawn")
     results = []
     for side in ("ours", "reference"):
         with context.Pool(1) as pool:
-            results.append(pool.apply(training_step, (shape, batch, side)))
+            results.append(pool.apply(training_step, (shape, batch, side, compiled)))
     (fast, small), (slow, large) = results
     return (
         f"| {shape.vocab_size:,} | {batch} | {fast:,.0f} | {slow:,.0f} | **{fast / slow:.1f}x** "
@@ -203,7 +217,7 @@ def run(arguments: Arguments) -> None:
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for shape in shapes:
         batch = max(1, math.floor(arguments.training_batch * 4096 / max(4096, shape.vocab_size)))
-        print(training_row(shape, batch), flush=True)
+        print(training_row(shape, batch, arguments.compile), flush=True)
 
 
 if __name__ == "__main__":
