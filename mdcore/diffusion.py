@@ -74,11 +74,7 @@ def score_to_logits(score: Tensor, alpha_t: Tensor) -> Tensor:
 
 def _at_tokens(values: Tensor, x: Tensor) -> Tensor:
     """Values (B, 1|V) at the tokens x (B, L) -> (B, L)."""
-    return (
-        values.expand(-1, values.shape[-1]).gather(-1, x)
-        if values.shape[-1] > 1
-        else values.expand_as(x)
-    )
+    return values.gather(-1, x) if values.shape[-1] > 1 else values.expand_as(x)
 
 
 class MD4(nn.Module):
@@ -217,10 +213,9 @@ class MD4(nn.Module):
                 terms + torch.xlogy(1 - reveal_x, 1 - reveal_x) - torch.xlogy(1 - reveal_x, stay)
             )
         total = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
-        prior = self.schedule.alpha(torch.ones_like(t)).expand(-1, self.vocab_size).gather(-1, x)
-        return steps * total.masked_scatter(masked, terms).sum(-1) + prior.sum(-1) * math.log(
-            self.vocab_size
-        )
+        total = steps * total.masked_scatter(masked, terms).sum(-1)
+        left_clean = _at_tokens(self.schedule.alpha(torch.ones_like(t)), x).sum(-1)
+        return total + left_clean * math.log(self.vocab_size)
 
     def _draw_times(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
         u = low_discrepancy_times(batch, generator=generator, device=device)
