@@ -3,7 +3,7 @@
 from pathlib import Path
 
 PARTS = ("dom", "trajectory", "card", "text_view", "sparkline", "transport", "difference", "player")
-SHEETS = ("player", "difference")
+SHEETS = ("player", "top", "stage", "card", "difference", "bottom", "narrow")
 
 
 def script(*parts: str) -> str:

@@ -58,10 +58,10 @@ class Player {
     timeline.append(this.transport.range);
     this.root.append(
       node('div', { class: 'md-top' }, this.status, this.#colours()),
+      this.legend,
       this.progress,
       this.stage,
       this.note,
-      this.legend,
       this.difference.box,
       node('div', { class: 'md-bottom' }, this.readout, timeline, controls),
       this.alert,
