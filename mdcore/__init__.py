@@ -15,7 +15,7 @@ from mdcore.filters import FILTERS
 from mdcore.guidance import ClassifierFreeGuidance
 from mdcore.hardware import matmul_dtype, pick_device
 from mdcore.registry import Registry, Spec
-from mdcore.sampling import SAMPLERS, Sampler, Step
+from mdcore.sampling import SAMPLERS, Sampler, Start, Step
 from mdcore.schedules import SCHEDULES, MaskingSchedule
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Registry",
     "Sampler",
     "Spec",
+    "Start",
     "Step",
     "bits_per_token",
     "build_model",

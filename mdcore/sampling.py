@@ -9,7 +9,7 @@ something is revealed. The law of the samples is that of drawing each step anew.
 import abc
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -53,7 +53,27 @@ class Step:
     selected: Tensor
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a trajectory begins, if not at masks and given tokens alone.
+
+    The law of what follows is that of the trajectory gone on with, as long as the generator is
+    another one: what is masked at t is masked because of the numbers drawn before.
+
+    Attributes:
+        t: time in (0, 1]; on a grid it is the grid's time nearest to it.
+        given: (B, L) bool, the tokens that stay; None for all that are not the mask. The others
+            may be masked again, by samplers that do so.
+    """
+
+    t: float = 1.0
+    given: Tensor | None = None
+
+
+FROM_MASKS = Start()
+
+
+@dataclass(kw_only=True)
 class _Chain:
     """A batch on its way from masks to tokens. Its tensors are its own and change in place."""
 
@@ -62,13 +82,23 @@ class _Chain:
     generator: Generators
     filters: Sequence[Filter]
     observe: bool
+    start: Start
     z: Tensor
-    given: Tensor
-    arrival: Tensor
-    value: Tensor
-    level: Tensor
-    selected: Tensor
+    given: Tensor = field(init=False)
+    masks: Tensor = field(init=False)
+    arrival: Tensor = field(init=False)
+    value: Tensor = field(init=False)
+    level: Tensor = field(init=False)
+    selected: Tensor = field(init=False)
     nfe: int = 0
+
+    def __post_init__(self) -> None:
+        masked = self.masked
+        self.given = ~masked if self.start.given is None else self.start.given
+        self.masks = masked.sum(-1)
+        self.arrival, self.value = self.uniform(), self.uniform()
+        self.level = torch.zeros(len(self.z), 1, dtype=torch.float64, device=self.z.device)
+        self.selected = torch.zeros_like(masked)
 
     @property
     def masked(self) -> Tensor:
@@ -117,6 +147,13 @@ class _Chain:
         return logits
 
 
+def _check(z: Tensor, mask_id: int) -> None:
+    if z.dim() != 2 or z.dtype != torch.long:
+        raise ValueError(f"z has shape {tuple(z.shape)} and type {z.dtype}; give (B, L) long.")
+    if z.numel() and not 0 <= int(z.min()) <= int(z.max()) <= mask_id:
+        raise ValueError(f"z has tokens outside [0, {mask_id}]; the last is the mask.")
+
+
 def _inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
     cumulative = logits.double().softmax(-1).cumsum(-1)
     place = torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True)
@@ -160,6 +197,7 @@ class Sampler(abc.ABC):
         *,
         generator: Generators,
         observe: bool = False,
+        start: Start = FROM_MASKS,
     ) -> Iterator[Step]:
         """Sample, one step at a time.
 
@@ -170,6 +208,7 @@ class Sampler(abc.ABC):
             generator: one for the batch, or one a row: then a row's sample does not depend on its
                 batch mates.
             observe: ask for the logits at every masked position at every step, for a viewer.
+            start: a time, and which tokens are given, to go on from the midst of a trajectory.
 
         Yields:
             A Step a step; after the last no mask is left.
@@ -178,7 +217,16 @@ class Sampler(abc.ABC):
             ValueError: z is not (B, L) long with tokens in [0, V].
             FloatingPointError: the model returned NaN.
         """
-        chain = self._start(model, z, condition, generator, observe)
+        _check(z, model.mask_id)
+        chain = _Chain(
+            model=model,
+            condition=condition,
+            generator=generator,
+            filters=self.filters,
+            observe=observe,
+            start=start,
+            z=z,
+        )
         for index, (t, s) in enumerate(self._intervals(chain), start=1):
             chain.selected = torch.zeros_like(chain.given)
             chain.z, revealed, logits = self._advance(chain, t, s)
@@ -192,41 +240,22 @@ class Sampler(abc.ABC):
             z = step.z
         return z
 
-    def _start(
-        self, model: MD4, z: Tensor, condition: Tensor | None, generator: Generators, observe: bool
-    ) -> _Chain:
-        if z.dim() != 2 or z.dtype != torch.long:
-            raise ValueError(f"z has shape {tuple(z.shape)} and type {z.dtype}; give (B, L) long.")
-        if z.numel() and not 0 <= int(z.min()) <= int(z.max()) <= model.mask_id:
-            raise ValueError(f"z has tokens outside [0, {model.mask_id}]; the last is the mask.")
-        return _Chain(
-            model=model,
-            condition=condition,
-            generator=generator,
-            filters=self.filters,
-            observe=observe,
-            z=z,
-            given=z != model.mask_id,
-            arrival=uniform(z.shape, generator, z.device),
-            value=uniform(z.shape, generator, z.device),
-            level=torch.zeros(len(z), 1, dtype=torch.float64, device=z.device),
-            selected=torch.zeros_like(z, dtype=torch.bool),
-        )
-
-    def times(self, schedule: MaskingSchedule, masked: int) -> Tensor:
-        """The times at which a run stands, from 1 to 0: (T + 1,) float64 for T steps.
+    def times(self, schedule: MaskingSchedule, masked: int, t: float = 1.0) -> Tensor:
+        """The times at which a run stands, from t to 0: (T + 1,) float64 for T steps.
 
         Args:
             schedule: the model's.
             masked: how many positions are masked at the start.
+            t: the time of the start; of a grid, the nearest but the last counts.
         """
         to_time = GRIDS[self.grid]
         shares = [to_time(1 - index / self.steps) for index in range(self.steps + 1)]
-        return torch.tensor(shares, dtype=torch.float64)
+        times = torch.tensor(shares, dtype=torch.float64)
+        return times[int((times[:-1] - t).abs().argmin()) :]
 
     def _intervals(self, chain: _Chain) -> Iterator[tuple[Tensor, Tensor]]:
         """The times (t, s) of each step, (B,) float64 each."""
-        times = self.times(chain.model.schedule, 0).to(chain.z.device)
+        times = self.times(chain.model.schedule, 0, chain.start.t).to(chain.z.device)
         rows = torch.ones(len(chain.z), dtype=torch.float64, device=chain.z.device)
         return ((rows * t, rows * s) for t, s in pairwise(times))
 
@@ -273,8 +302,9 @@ def _reveal_best(
     predictions does not sample from the model's distribution.
     """
     masked = chain.masked
-    hidden = (1 - chain.model.schedule.alpha(s).mean(-1)) * (s > 0)
-    left = torch.floor((~chain.given).sum(-1) * hidden).long()
+    began = torch.full_like(s, chain.start.t)
+    hidden_s, hidden = chain.model.schedule.hidden(torch.stack([s, began])).mean(-1)
+    left = torch.floor(chain.masks * (s > 0) * hidden_s / hidden).long()
     count = (masked.sum(-1) - left).clamp(min=0)
     chain.value = chain.uniform()
     selected = masked & (count > 0)[:, None]
@@ -310,9 +340,9 @@ class FirstHitting(Sampler):
     step for each mask. Needs a schedule shared by all tokens.
     """
 
-    def times(self, schedule: MaskingSchedule, masked: int) -> Tensor:
+    def times(self, schedule: MaskingSchedule, masked: int, t: float = 1.0) -> Tensor:
         """The times at which the schedule expects one more token each, (masked + 1,) float64."""
-        return schedule.time(torch.linspace(0, 1, masked + 1, dtype=torch.float64))
+        return _reached(schedule, t, torch.linspace(0, 1, masked + 1, dtype=torch.float64))
 
     def _intervals(self, chain: _Chain) -> Iterator[tuple[Tensor, Tensor]]:
         masked = chain.masked
@@ -320,13 +350,19 @@ class FirstHitting(Sampler):
         most = int(masked.sum(-1).max()) if len(masked) else 0
         for reveal in range(most):
             chain.level = arrivals[:, reveal, None]
-            t = chain.model.schedule.time(arrivals[:, reveal])
+            t = _reached(chain.model.schedule, chain.start.t, arrivals[:, reveal])
             yield t, t
 
     def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
         candidate = chain.masked & (chain.arrival <= chain.level)
         z, logits = chain.propose(candidate, t)
         return z, candidate, logits
+
+
+def _reached(schedule: MaskingSchedule, t: float, share: Tensor) -> Tensor:
+    """The time before t at which that share of what is masked at t is revealed, (*) -> (*)."""
+    hidden = schedule.hidden(torch.tensor(t, dtype=torch.float64)).to(share.device)
+    return schedule.time(1 - hidden * (1 - share))
 
 
 @SAMPLERS.register("confidence")
