@@ -117,6 +117,7 @@ def _end(transcript: Transcript, run: Run, last: Frame, seconds: float) -> str:
         "kept": last.kept,
     }
     if last.index < run.steps:
-        message = f"Stopped at step {last.index}/{run.steps}. Partial result kept."
+        place = f"{run.before + last.index}/{run.before + run.steps}"
+        message = f"Stopped at step {place}. Partial result kept."
         return transcript.note("stopped", message, **facts)
     return transcript.note("done", f"Done in {seconds:.1f} s, seed {seed}", **facts)

@@ -9,16 +9,17 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from app.holes import Hole, read_canvas
+from app.canvas import frame_canvas, frame_time, text_canvas
+from app.holes import Hole
 from app.shelf import Shelf
-from app.state import MAX_SEED, Frame, Request, Reveal
+from app.state import MAX_SEED, Candidates, Frame, Request, Reveal
 from mdcore.checkpoint import Checkpoint
-from mdcore.diffusion import MD4
 from mdcore.filters import FILTERS
-from mdcore.sampling import SAMPLERS, Sampler, Step
+from mdcore.sampling import SAMPLERS, Sampler, Start, Step
 
 T = TypeVar("T")
 CANDIDATES = 5
+STRIDE = 0x9E3779B1  # odd, so that the seeds of different steps differ
 YIELDS_PER_SECOND = 20
 
 
@@ -31,8 +32,9 @@ class Run:
         name: of the checkpoint.
         checkpoint: the model and its codec.
         sampler: with its filters.
-        z: (B, L) long, on the model's device; what is not the mask is given. Its rows are alike.
-        times: (T + 1,) float64, from 1 to 0.
+        z: (B, L) long, on the model's device; its rows are alike.
+        stays: (L,) bool, the tokens that are given.
+        times: (T + 1,) float64, from the time at the start to 0.
         holes: of the text that was given.
     """
 
@@ -41,6 +43,7 @@ class Run:
     checkpoint: Checkpoint
     sampler: Sampler
     z: Tensor
+    stays: Tensor
     times: Tensor
     holes: tuple[Hole, ...] = ()
 
@@ -50,19 +53,34 @@ class Run:
         return len(self.times) - 1
 
     @property
+    def before(self) -> int:
+        """How many steps were done before, by the run that this one goes on with."""
+        return self.request.draft.step if self.request.draft else 0
+
+    @property
     def masked(self) -> int:
         """How many positions are masked at the start."""
         return int((self.z[0] == self.checkpoint.model.mask_id).sum())
 
     @property
     def given(self) -> int:
-        """How many positions are not."""
-        return self.z.shape[-1] - self.masked
+        """How many tokens are given."""
+        return int(self.stays.sum())
 
     @property
     def seeds(self) -> list[int]:
         """The seed of each copy: by itself it makes the same sample."""
         return [(self.request.seed + row) % (MAX_SEED + 1) for row in range(len(self.z))]
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """Fresh generators, one a copy.
+
+        The seed makes other numbers at each step that a run is gone on with: what is masked there
+        is masked because of the numbers that the seed made before.
+        """
+        mixed = [(seed + STRIDE * self.before) % (MAX_SEED + 1) for seed in self.seeds]
+        return [torch.Generator().manual_seed(seed) for seed in mixed]
 
 
 def prepare(shelf: Shelf, request: Request) -> Run:
@@ -73,32 +91,26 @@ def prepare(shelf: Shelf, request: Request) -> Run:
     """
     name = shelf.find(request.checkpoint).name
     checkpoint = shelf.load(name)
-    model, codec = checkpoint.model, checkpoint.codec
-    canvas = read_canvas(request.raw, codec)
-    tokens = canvas.tokens
-    if request.fill:
-        masks = torch.full((codec.length - len(tokens),), model.mask_id)
-        tokens = torch.cat([tokens, masks])
-    masked = int((tokens == model.mask_id).sum())
-    if not masked and request.fill:
-        raise ValueError(
-            f"The prompt fills all {codec.length:,} tokens, so there is nothing left to write. "
-            "Shorten it."
-        )
-    if not masked:
-        raise ValueError(
-            "Nothing is masked, so there is nothing to fill in. Select words and press M."
-        )
+    model = checkpoint.model
     sampler = SAMPLERS.build(
         {**request.sampler, "filters": [FILTERS.build(spec) for spec in request.filters]}
     )
+    draft, t = request.draft, 1.0
+    if draft is None:
+        canvas = text_canvas(request, checkpoint)
+        stays = canvas.tokens != model.mask_id
+    else:
+        canvas = frame_canvas(draft, checkpoint)
+        stays = torch.tensor([k in draft.given for k in range(len(canvas.tokens))])
+        t = frame_time(draft, model.schedule)
     return Run(
         request=request,
         name=name,
         checkpoint=checkpoint,
         sampler=sampler,
-        z=tokens.expand(request.copies, -1).to(shelf.device),
-        times=sampler.times(model.schedule, masked),
+        z=canvas.tokens.expand(request.copies, -1).to(shelf.device),
+        stays=stays.to(shelf.device),
+        times=sampler.times(model.schedule, int((canvas.tokens == model.mask_id).sum()), t),
         holes=canvas.holes,
     )
 
@@ -118,14 +130,19 @@ def play_all(
     """
     model, before, done = run.checkpoint.model, run.z, 0
     calls = torch.zeros(len(run.z), dtype=torch.long, device=run.z.device)
-    generator = [torch.Generator().manual_seed(seed) for seed in run.seeds]
     label = run.request.label
     condition = None if label is None else torch.full((len(run.z),), label)
-    steps = run.sampler.trajectory(model, run.z, condition, generator=generator)
+    steps = run.sampler.trajectory(
+        model,
+        run.z,
+        condition,
+        generator=run.generators,
+        start=Start(run.times[0].item(), run.stays.expand(len(run.z), -1)),
+    )
     try:
         for step in steps:
             calls += step.selected.any(-1)
-            yield _frames(step, run.z, before, calls.tolist(), model)
+            yield _frames(step, run, before, calls.tolist())
             before, done = step.z, step.index
             if stopped():
                 return
@@ -169,14 +186,13 @@ def dtype_name(run: Run) -> str:
 
 
 @torch.no_grad()
-def _frames(
-    step: Step, given: Tensor, before: Tensor, calls: list[int], model: MD4
-) -> tuple[Frame, ...]:
-    """What a step changed in each row, from the canvas and the tokens before it, (B, L) both."""
+def _frames(step: Step, run: Run, before: Tensor, calls: list[int]) -> tuple[Frame, ...]:
+    """What a step changed in each row, from the tokens before it, (B, L)."""
+    model = run.checkpoint.model
     mask_id = model.mask_id
     alpha = model.schedule.alpha(torch.tensor(step.t, dtype=torch.float64)).mean().item()
     remasked = (before != mask_id) & (step.z == mask_id)
-    kept = ((step.z == given) & (given != mask_id)).sum(-1).tolist()
+    kept = ((step.z == run.z) & run.stays).sum(-1).tolist()
     reveals: list[list[Reveal]] = [[] for _ in step.z]
     for row, reveal in _reveals(step):
         reveals[row].append(reveal)
@@ -203,17 +219,21 @@ def _reveals(step: Step) -> Iterator[tuple[int, Reveal]]:
     asked = step.logits[step.revealed[step.selected]]
     for start in range(0, len(places), 256):  # in parts, to bound the memory
         part = slice(start, start + 256)
-        logits, where, chosen = asked[part], places[part], tokens[part]
-        log_p = logits.log_softmax(-1)
-        top = log_p.topk(min(CANDIDATES, log_p.shape[-1]))
+        log_p, chosen = asked[part].log_softmax(-1), tokens[part]
         columns = (
-            where.tolist(),
+            places[part].tolist(),
             chosen.tolist(),
             log_p.gather(-1, chosen[:, None]).exp().squeeze(-1).tolist(),
-            (torch.special.entr(log_p.exp()).sum(-1) / math.log(2)).tolist(),
-            top.indices.tolist(),
-            top.values.tolist(),
+            described(log_p),
         )
-        for (row, position), token, probability, entropy, ids, values in zip(*columns, strict=True):
-            best = tuple(zip(ids, values, strict=True))
+        for (row, position), token, probability, (entropy, best) in zip(*columns, strict=True):
             yield row, Reveal(position, token, probability, entropy, best)
+
+
+def described(log_p: Tensor) -> list[tuple[float, Candidates]]:
+    """Entropy in bits and the likeliest tokens of log-probabilities, (N, V) -> N pairs."""
+    entropies = torch.special.entr(log_p.exp()).sum(-1) / math.log(2)
+    top = log_p.topk(min(CANDIDATES, log_p.shape[-1]))
+    best = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    candidates = [tuple(zip(ids, values, strict=True)) for ids, values in best]
+    return list(zip(entropies.tolist(), candidates, strict=True))

@@ -22,9 +22,9 @@ from typing import Any
 import torch
 
 from app.logic import Run, dtype_name
-from app.state import Frame
+from app.state import FORMAT, Candidates, Frame
+from mdcore.codecs import TextCodec
 
-FORMAT = 1
 PLAN_POINTS = 65
 
 Json = dict[str, Any]
@@ -43,6 +43,7 @@ class Transcript:
         self.row = row
         self._known: set[int] = set()
         self._run: Run | None = None
+        self._before = 0
         self.tokens: list[int] = []
         self._add({"run": run, "v": FORMAT})
 
@@ -53,6 +54,7 @@ class Transcript:
     def start(self, run: Run) -> str:
         """What is known before the first step."""
         self._run = run
+        self._before = run.before
         self.tokens = run.z[self.row].tolist()
         return self._add({"start": self._header(run)})
 
@@ -82,21 +84,26 @@ class Transcript:
     def _header(self, run: Run) -> Json:
         request, model = run.request, run.checkpoint.model
         mask = model.mask_id
-        alpha = model.schedule.alpha(run.times).mean(-1)
+        stays = run.stays.tolist()
         header: Json = {
             "kind": "text",
             "model": run.name,
             "length": len(self.tokens),
-            "steps": run.steps,
+            "vocab": model.vocab_size,
+            "steps": run.before + run.steps,
             "seed": run.seeds[self.row],
             "sampler": dict(request.sampler),
             "filters": [dict(spec) for spec in request.filters],
-            "given": _runs(self.tokens, mask),
+            "given": _runs(self.tokens, stays),
             "holes": [[hole.start, hole.count, hole.words] for hole in run.holes],
-            "plan": [round(1 - a, 4) for a in _thinned(alpha.tolist(), PLAN_POINTS)],
+            "plan": [round(share, 4) for share in _thinned(_plan(run), PLAN_POINTS)],
             "where": f"{run.z.device.type}, {dtype_name(run)}",
             "w": self._words(token for token in self.tokens if token != mask),
         }
+        if request.draft is not None:
+            header["branch"] = {"of": request.draft.run, "step": request.draft.step}
+            left = [token != mask and not s for token, s in zip(self.tokens, stays, strict=True)]
+            header["kept"] = _runs(self.tokens, left)
         if run.steps > run.masked and not run.sampler.remasks:
             header["note"] = (
                 f"Only {run.masked:,} tokens are masked: {run.steps:,} steps need at most "
@@ -106,7 +113,7 @@ class Transcript:
 
     def _frame(self, frame: Frame) -> Json:
         line: Json = {
-            "s": frame.index,
+            "s": self._before + frame.index,
             "c": frame.nfe,
             "t": round(frame.t, 4),
             "a": round(frame.alpha, 4),
@@ -118,7 +125,7 @@ class Transcript:
                     r.token,
                     _floor(r.probability, 4),
                     round(r.entropy, 2),
-                    [value for token, log_p in r.candidates for value in (token, _floor(log_p, 3))],
+                    flat(r.candidates),
                 ]
                 for r in frame.revealed
             ]
@@ -144,8 +151,18 @@ class Transcript:
             return {}
         new = sorted(set(tokens) - self._known)
         self._known.update(new)
-        pieces = self._run.checkpoint.codec.pieces(torch.tensor(new, dtype=torch.long))
-        return {str(token): piece for token, piece in zip(new, pieces, strict=True)}
+        return pieces_of(new, self._run.checkpoint.codec)
+
+
+def pieces_of(tokens: Sequence[int], codec: TextCodec) -> dict[str, str]:
+    """The text of each of some tokens, by the token's number."""
+    pieces = codec.pieces(torch.tensor(tokens, dtype=torch.long))
+    return {str(token): piece for token, piece in zip(tokens, pieces, strict=True)}
+
+
+def flat(candidates: Candidates) -> list[int | float]:
+    """Candidates as [token, log p, ...]."""
+    return [value for token, log_p in candidates for value in (token, _floor(log_p, 3))]
 
 
 def read_trajectory(path: Path) -> str:
@@ -177,11 +194,18 @@ def _floor(value: float, digits: int) -> float:
     return float(math.floor(value * 10**digits) / 10**digits)
 
 
-def _runs(tokens: Sequence[int], mask: int) -> list[list[Any]]:
-    """Given tokens as [first position, [token, ...]], a pair for each stretch of them."""
-    pairs = enumerate(tokens)
-    stretches = (list(g) for given, g in groupby(pairs, key=lambda pair: pair[1] != mask) if given)
-    return [[stretch[0][0], [token for _, token in stretch]] for stretch in stretches]
+def _plan(run: Run) -> list[float]:
+    """The share of what is not given that the schedule expects to be masked at each time."""
+    hidden = run.checkpoint.model.schedule.hidden(run.times).mean(-1).detach()
+    share = run.masked / (len(run.stays) - run.given)
+    return [share * value for value in (hidden / hidden[0]).tolist()]
+
+
+def _runs(tokens: Sequence[int], selected: Sequence[bool]) -> list[list[Any]]:
+    """Selected tokens as [first position, [token, ...]], a pair for each stretch of them."""
+    triples = zip(range(len(tokens)), tokens, selected, strict=True)
+    stretches = (list(g) for chosen, g in groupby(triples, key=lambda one: one[2]) if chosen)
+    return [[stretch[0][0], [token for _, token, _ in stretch]] for stretch in stretches]
 
 
 def _thinned(values: Sequence[float], count: int) -> list[float]:

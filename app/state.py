@@ -3,14 +3,39 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mdcore.registry import Spec
 from mdcore.sampling import GRIDS, SAMPLERS
 
+FORMAT = 1
 MAX_STEPS = 4096
+MAX_TOKENS = 65_536
+MAX_STEP = 1_000_000
 MAX_TEXT = 200_000
 MAX_SEED = 2**32 - 1
 MAX_COPIES = 16
+MAX_VOCABULARY = 10_000_000
+RELOAD = "Load the page again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A frame of a run as a visitor has changed it, to go on from.
+
+    Attributes:
+        run: id of the run.
+        step: how many steps it had done.
+        t: the time it had reached.
+        tokens: one a position, None for a mask.
+        given: positions of the tokens that stay.
+    """
+
+    run: str
+    step: int
+    t: float
+    tokens: tuple[int | None, ...]
+    given: frozenset[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +50,7 @@ class Request:
         fill: whether masks follow the text up to the model's length.
         label: a class, where the model has classes.
         copies: how many samples are drawn side by side.
+        draft: a frame to go on from, in place of the text.
         seed: of the first copy's generator; each further copy has the next one.
     """
 
@@ -36,6 +62,11 @@ class Request:
     fill: bool = False
     label: int | None = None
     copies: int = 1
+    draft: Draft | None = None
+
+
+Candidates = tuple[tuple[int, float], ...]
+"""The likeliest tokens, each with its log-probability in nats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +78,14 @@ class Reveal:
         token: what it became.
         probability: of that token under the model, before temperature and top-p.
         entropy: of the model's distribution at that place, in bits.
-        candidates: the likeliest tokens, each with its log-probability in nats.
+        candidates: the likeliest tokens.
     """
 
     position: int
     token: int
     probability: float
     entropy: float
-    candidates: tuple[tuple[int, float], ...]
+    candidates: Candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +147,70 @@ class Settings:
             raise ValueError(f"{len(raw):,} characters; give at most {MAX_TEXT:,}.")
         return Request(
             checkpoint=checkpoint,
-            sampler={"name": self.sampler, "steps": int(self.steps), "grid": self.grid},
-            filters=(
-                {"name": "temperature", "temperature": float(self.temperature)},
-                {"name": "top_p", "p": float(self.top_p)},
-            ),
+            sampler=self._sampler(),
+            filters=self._filters(),
             raw=raw.rstrip(" ") if fill else raw,  # a word brings the space before it itself
             fill=fill,
             seed=int(self.seed),
             copies=int(copies),
         )
+
+    def resume(self, frame: object) -> Request:
+        """The run with these settings that goes on from a frame, as a browser sends it.
+
+        Raises:
+            ValueError: the frame is not what the player of this version makes.
+        """
+        if not isinstance(frame, dict) or not isinstance(frame.get("model"), str):
+            raise ValueError(f"This is no frame of a run. {RELOAD}")
+        return Request(
+            checkpoint=frame["model"],
+            sampler=self._sampler(),
+            filters=self._filters(),
+            raw="",
+            seed=int(self.seed),
+            draft=_read_draft(frame),
+        )
+
+    def _sampler(self) -> Spec:
+        return {"name": self.sampler, "steps": int(self.steps), "grid": self.grid}
+
+    def _filters(self) -> tuple[Spec, ...]:
+        return (
+            {"name": "temperature", "temperature": float(self.temperature)},
+            {"name": "top_p", "p": float(self.top_p)},
+        )
+
+
+def _read_draft(frame: dict[str, Any]) -> Draft:
+    version, run = frame.get("v"), frame.get("run")
+    if version != FORMAT or isinstance(version, bool):
+        raise ValueError(
+            f"This frame has format {str(version)[:40]!r}; this version reads {FORMAT}. {RELOAD}"
+        )
+    if not isinstance(run, str) or len(run) > 40:
+        raise ValueError(f"run is {str(run)[:40]!r}; give the id of a run. {RELOAD}")
+    _check_whole("step", frame.get("step"), 0, MAX_STEP)
+    _check_number("t", frame.get("t"), 0.0, 1.0)
+    tokens, given = frame.get("tokens"), frame.get("given")
+    if not isinstance(tokens, list) or not 1 <= len(tokens) <= MAX_TOKENS:
+        raise ValueError(f"tokens must be a list of 1 to {MAX_TOKENS:,} tokens. {RELOAD}")
+    for position, token in enumerate(tokens):
+        if token is not None:
+            _check_whole(f"token {position}", token, 0, MAX_VOCABULARY - 1)
+    if not isinstance(given, list) or len(given) > len(tokens):
+        raise ValueError(f"given must be a list of at most {len(tokens):,} positions. {RELOAD}")
+    for position in given:
+        _check_whole("a given position", position, 0, len(tokens) - 1)
+        if tokens[int(position)] is None:
+            raise ValueError(f"Position {position} is given and masked at once. {RELOAD}")
+    return Draft(
+        run=run,
+        step=int(frame["step"]),
+        t=float(frame["t"]),
+        tokens=tuple(None if token is None else int(token) for token in tokens),
+        given=frozenset(map(int, given)),
+    )
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
