@@ -8,7 +8,7 @@ import torch
 from app.canvas import frame_canvas, frame_time
 from app.lane import Lane
 from app.logic import described
-from app.render import flat, pieces_of
+from app.render import pieces_of
 from app.shelf import Shelf
 from app.state import Settings
 from mdcore.codecs import HOLE
@@ -75,4 +75,5 @@ def outlook(shelf: Shelf, lane: Lane, frame: object, position: object) -> Json:
         raise ValueError("The model returned NaN. Start with --dtype float32.")
     ((entropy, candidates),) = described(logits.log_softmax(-1))
     words = pieces_of([token for token, _ in candidates], checkpoint.codec)
-    return {"entropy": round(entropy, 2), "candidates": flat(candidates), "w": words}
+    shown = [[token, round(log_p, 4)] for token, log_p in candidates]
+    return {"entropy": round(entropy, 2), "candidates": shown, "w": words}

@@ -22,9 +22,10 @@ from typing import Any
 import torch
 
 from app.logic import Run, dtype_name
-from app.state import FORMAT, Candidates, Frame
+from app.state import Frame
 from mdcore.codecs import TextCodec
 
+FORMAT = 1
 PLAN_POINTS = 65
 
 Json = dict[str, Any]
@@ -101,7 +102,12 @@ class Transcript:
             "w": self._words(token for token in self.tokens if token != mask),
         }
         if request.draft is not None:
-            header["branch"] = {"of": request.draft.run, "step": request.draft.step}
+            header["branch"] = {
+                "of": request.draft.run,
+                "step": request.draft.step,
+                "t": round(run.times[0].item(), 4),
+                "alpha": round(model.schedule.alpha(run.times[:1]).mean().item(), 4),
+            }
             left = [token != mask and not s for token, s in zip(self.tokens, stays, strict=True)]
             header["kept"] = _runs(self.tokens, left)
         if run.steps > run.masked and not run.sampler.remasks:
@@ -125,7 +131,7 @@ class Transcript:
                     r.token,
                     _floor(r.probability, 4),
                     round(r.entropy, 2),
-                    flat(r.candidates),
+                    [value for token, log_p in r.candidates for value in (token, _floor(log_p, 3))],
                 ]
                 for r in frame.revealed
             ]
@@ -158,11 +164,6 @@ def pieces_of(tokens: Sequence[int], codec: TextCodec) -> dict[str, str]:
     """The text of each of some tokens, by the token's number."""
     pieces = codec.pieces(torch.tensor(tokens, dtype=torch.long))
     return {str(token): piece for token, piece in zip(tokens, pieces, strict=True)}
-
-
-def flat(candidates: Candidates) -> list[int | float]:
-    """Candidates as [token, log p, ...]."""
-    return [value for token, log_p in candidates for value in (token, _floor(log_p, 3))]
 
 
 def read_trajectory(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from mdcore.registry import Spec
 from mdcore.sampling import GRIDS, SAMPLERS
 
-FORMAT = 1
+FRAME_FORMAT = 1
 MAX_STEPS = 4096
 MAX_TOKENS = 65_536
 MAX_STEP = 1_000_000
@@ -184,9 +184,9 @@ class Settings:
 
 def _read_draft(frame: dict[str, Any]) -> Draft:
     version, run = frame.get("v"), frame.get("run")
-    if version != FORMAT or isinstance(version, bool):
+    if version != FRAME_FORMAT or isinstance(version, bool):
         raise ValueError(
-            f"This frame has format {str(version)[:40]!r}; this version reads {FORMAT}. {RELOAD}"
+            f"This frame has format {str(version)[:40]!r}; this version reads {FRAME_FORMAT}. {RELOAD}"
         )
     if not isinstance(run, str) or len(run) > 40:
         raise ValueError(f"run is {str(run)[:40]!r}; give the id of a run. {RELOAD}")

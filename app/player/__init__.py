@@ -2,8 +2,24 @@
 
 from pathlib import Path
 
-PARTS = ("dom", "trajectory", "card", "text_view", "sparkline", "transport", "difference", "player")
-SHEETS = ("player", "top", "stage", "card", "difference", "bottom", "narrow")
+PARTS = (
+    "dom",
+    "trajectory",
+    "draft",
+    "whatif",
+    "candidates",
+    "tools",
+    "card",
+    "text_view",
+    "sparkline",
+    "transport",
+    "difference",
+    "colours",
+    "branches",
+    "editing",
+    "player",
+)
+SHEETS = ("player", "top", "stage", "card", "edit", "difference", "bottom", "narrow")
 
 
 def script(*parts: str) -> str:

@@ -1,28 +1,13 @@
 /* The player: reads a transcript as it grows and shows the run, live and afterwards. */
 
-const COLOURS = [
-  ['state', 'State'],
-  ['step', 'Reveal step'],
-  ['confidence', 'Confidence'],
-  ['entropy', 'Entropy'],
-];
-const SCALES = {
-  step: ['early', 'late'],
-  confidence: ['0 %', '100 %'],
-  entropy: ['0 bits', '10 bits or more'],
-};
-const STATES = [
-  ['masked', 'masked'],
-  ['new', 'revealed in this step'],
-  ['shown', 'revealed before'],
-  ['given', 'given'],
-  ['again', 'masked again'],
-];
-
 class Player {
-  constructor(root) {
+  /**
+   * @param host what the page around the player offers; each may be missing: resume(frame),
+   *   spell(text, model), outlook(frame, position), stop(), use(text).
+   */
+  constructor(root, host = {}) {
     this.root = root;
-    this.id = Math.random().toString(36).slice(2); // no two players share their radio buttons
+    this.host = host;
     this.read_ = 0;
     root.classList.add('md-player');
     root.tabIndex = -1;
@@ -30,7 +15,6 @@ class Player {
     root.addEventListener('keydown', (event) => {
       if (this.trajectory && this.transport.key(event)) event.preventDefault();
     });
-    this.#colour('state');
   }
 
   #build() {
@@ -42,13 +26,41 @@ class Player {
     this.empty = node('p', { class: 'md-empty' }, 'Press Generate, and watch the masks turn into words.');
     this.stage.append(this.empty);
     this.note = node('p', { class: 'md-note', hidden: '' });
-    this.legend = node('div', { class: 'md-legend' });
     this.difference = new Difference();
     this.readout = node('p', { class: 'md-readout' });
+    this.colours = new Colours(this.root, (state) => this.#uses(state));
+    this.branches = new Branches((trajectory) => this.#visit(trajectory));
+    this.#buildEditing();
+    this.root.append(
+      node('div', { class: 'md-top' }, this.status, this.colours.box),
+      this.colours.legend,
+      this.branches.box,
+      this.progress,
+      this.stage,
+      this.note,
+      this.difference.box,
+      this.#bottom(),
+      this.alert,
+    );
+  }
+
+  #buildEditing() {
+    this.editing = new Editing(
+      () => ['queued', 'loading', 'running'].includes(this.root.dataset.run),
+      (positions) => this.#edited(positions),
+      (position) => this.text.visit(position),
+      (frame) => this.host.resume(frame),
+    );
+    const tools = this.host.resume ? new Tools(this.editing, this.host, () => this.card.refresh()) : null;
+    this.whatIf = new WhatIf(() => this.card?.refresh());
+    this.card = new Card(this.stage, this.whatIf, tools);
+    this.text = new TextView(this.stage, this.card);
+    this.stage.append(this.card.face); // after the text, so that Tab leads from a token into it
+  }
+
+  #bottom() {
     const timeline = node('div', { class: 'md-timeline' });
     const controls = node('div', { class: 'md-controls' });
-    this.card = new Card(this.stage);
-    this.text = new TextView(this.stage, this.card);
     this.sparkline = new Sparkline(timeline, (step) => this.#seek(step));
     this.transport = new Transport(
       controls,
@@ -56,54 +68,16 @@ class Player {
       (step) => this.#say(step),
     );
     timeline.append(this.transport.range);
-    this.root.append(
-      node('div', { class: 'md-top' }, this.status, this.#colours()),
-      this.legend,
-      this.progress,
-      this.stage,
-      this.note,
-      this.difference.box,
-      node('div', { class: 'md-bottom' }, this.readout, timeline, controls),
-      this.alert,
-    );
-  }
-
-  #colours() {
-    const group = node('fieldset', { class: 'md-colours' });
-    group.append(node('legend', {}, 'Colour by'));
-    for (const [value, label] of COLOURS) {
-      const name = `md-colour-${this.id}`;
-      const input = node('input', { type: 'radio', name, value });
-      input.checked = value === 'state';
-      input.addEventListener('change', () => this.#colour(value));
-      group.append(node('label', {}, input, node('span', {}, label)));
-    }
-    return group;
-  }
-
-  #colour(value) {
-    this.root.dataset.colour = value;
-    if (SCALES[value]) {
-      const [low, high] = SCALES[value];
-      this.legend.replaceChildren(low, node('span', { class: 'md-scale' }), high);
-      return;
-    }
-    const used = STATES.filter(([state]) => this.#uses(state));
-    this.legend.replaceChildren(
-      ...used.map(([state, label]) =>
-        node(
-          'span',
-          { class: 'md-key' },
-          node('span', { 'data-state': state }, node('span', { class: 'md-face' }, 'word')),
-          label,
-        ),
-      ),
-    );
+    if (this.host.resume) controls.append(this.editing.box);
+    return node('div', { class: 'md-bottom' }, this.readout, timeline, controls);
   }
 
   #uses(state) {
-    if (state === 'given') return Boolean(this.trajectory && this.trajectory.start.given.length);
-    if (state === 'again') return this.trajectory?.positions.some((p) => p.some((e) => e.token === null));
+    const { trajectory } = this;
+    if (state === 'given') return Boolean(trajectory && trajectory.start.given.length);
+    const some = (test) => Boolean(trajectory?.positions.some((events) => events.some(test)));
+    if (state === 'again') return some((event) => event.token === null && !event.edited);
+    if (state === 'edited') return some((event) => event.edited) || Boolean(trajectory?.draft.size);
     return true;
   }
 
@@ -132,50 +106,77 @@ class Player {
       return;
     }
     if (line.state) this.#state(line);
-    const positions = this.next.add(line);
     if (line.start) {
-      this.#load(this.next);
+      this.#begin(line);
       changed.clear();
-    } else {
-      for (const position of positions) changed.add(position);
+      return;
     }
+    for (const position of this.next.add(line)) changed.add(position);
+  }
+
+  /** A run starts, by itself or as a branch of one that is known here. */
+  #begin(line) {
+    const { branch } = line.start;
+    const parent = branch && this.branches.find(branch.of);
+    if (parent) {
+      this.next.branchOff(parent, branch.step);
+      parent.draft.undo(true);
+    }
+    this.next.add(line);
+    this.branches.add(this.next, parent);
+    this.live = true;
+    this.began = performance.now();
+    this.#load(this.next);
+    this.transport.follow(this.next.last);
   }
 
   #load(trajectory) {
     this.trajectory = trajectory;
-    this.began = performance.now();
-    this.live = true;
     this.transport.pause();
     this.empty.hidden = true;
-    this.transport.limit(trajectory.steps, 0);
+    this.card.hide();
+    this.editing.load(trajectory);
+    this.whatIf.load(trajectory);
+    this.transport.limit(trajectory.steps, trajectory.last);
     this.text.load(trajectory);
     this.sparkline.load(trajectory);
     this.difference.load(trajectory);
     this.note.hidden = !trajectory.start.note;
     this.note.textContent = trajectory.start.note || '';
-    this.#colour(this.root.dataset.colour);
-    this.transport.follow(0);
+    this.colours.refresh();
+    this.branches.show(trajectory);
+  }
+
+  /** Show another run of the family, where one left it. */
+  #visit(trajectory) {
+    if (trajectory === this.trajectory) return;
+    this.trajectory.left = this.transport.step;
+    this.#load(trajectory);
+    this.status.textContent = trajectory.message || '';
+    this.transport.follow(trajectory.left ?? trajectory.last);
   }
 
   /** Show what has been read; follow the newest step unless the visitor went back. */
   #update(changed) {
-    const { trajectory, transport } = this;
+    const { next, transport } = this;
+    if (this.live && !next.end) this.#pace(next);
+    if (next.end) this.live = false;
+    if (next !== this.trajectory) return;
     const following = transport.step === transport.last && !transport.playing;
     this.text.grow(changed);
     this.sparkline.grow();
-    transport.limit(trajectory.steps, trajectory.last);
-    if (following) transport.follow(trajectory.last);
+    transport.limit(next.steps, next.last);
+    if (following) transport.follow(next.last);
     else this.#show(transport.step);
-    if (this.live && !trajectory.end) this.#pace(trajectory);
-    if (trajectory.end) this.live = false;
-    if (changed.size && this.root.dataset.colour === 'state') this.#colour('state');
+    if (changed.size) this.colours.refresh();
   }
 
   #pace(trajectory) {
     const step = trajectory.last;
-    const rate = step / ((performance.now() - this.began) / 1000 || 1);
+    const first = trajectory.start.branch?.step || 0;
+    const rate = (step - first) / ((performance.now() - this.began) / 1000 || 1);
     this.progress.style.setProperty('--share', step / trajectory.steps);
-    if (step < 2) {
+    if (step < first + 2) {
       this.status.textContent = `step ${step}/${trajectory.steps}`;
       return;
     }
@@ -189,6 +190,9 @@ class Player {
     this.root.dataset.run = state;
     this.status.textContent = message;
     this.alert.textContent = message;
+    if (this.next) this.next.message = message;
+    this.editing.show(this.transport.step);
+    this.card.refresh();
   }
 
   #seek(step) {
@@ -197,14 +201,24 @@ class Player {
 
   #show(step) {
     if (!this.trajectory) return;
+    this.editing.show(step);
     this.text.show(step);
     this.sparkline.show(step);
     this.difference.show(step);
     this.readout.textContent = this.#say(step);
-    if (this.live && this.root.dataset.run !== 'running' && !this.trajectory.end) {
+    if (this.live && this.root.dataset.run !== 'running' && !this.next.end) {
       this.root.dataset.run = 'running';
       this.alert.textContent = 'Sampling has started.';
     }
+  }
+
+  /** Show edits that were made or undone; one who edits looks at this very step. */
+  #edited(positions) {
+    this.transport.pause();
+    this.text.grow(positions);
+    this.colours.refresh();
+    this.#show(this.transport.step);
+    if (this.card.pinned) this.text.visit(Number(this.card.anchor.dataset.position));
   }
 
   #say(step) {
@@ -222,7 +236,8 @@ class Player {
     if (!this.trajectory) return;
     this.root.dataset.run = 'done';
     const { model, steps, seed } = this.trajectory.start;
-    this.status.textContent = `Recorded run of ${model}: ${steps} steps, seed ${seed}`;
+    this.trajectory.message = `Recorded run of ${model}: ${steps} steps, seed ${seed}`;
+    this.status.textContent = this.trajectory.message;
     this.alert.textContent = '';
     if (calm()) return;
     this.transport.follow(0);

@@ -28,8 +28,8 @@ class Sparkline {
 
   load(trajectory) {
     this.trajectory = trajectory;
-    const plan = trajectory.start.plan;
-    const points = plan.map((share, k) => [(1000 * k) / (plan.length - 1), 100 - 96 * share]);
+    const { plan, steps } = trajectory;
+    const points = plan.map(({ step, share }) => [(1000 * step) / steps, 100 - 96 * share]);
     const area = [[0, 100], ...points, [1000, 100]];
     this.plan.setAttribute('d', `M${area.map((p) => p.map((v) => v.toFixed(1)).join(' ')).join('L')}Z`);
     this.grow();

@@ -16,9 +16,10 @@ class TextView {
     this.#listen();
   }
 
-  /** Show another trajectory. */
+  /** Show another trajectory, under the edits that lie over it. */
   load(trajectory) {
     this.trajectory = trajectory;
+    this.draft = trajectory.draft;
     this.step = 0;
     this.card.hide();
     this.tokens = Array.from({ length: trajectory.length }, (_, position) =>
@@ -38,10 +39,18 @@ class TextView {
     for (const position of positions) this.#build(position);
   }
 
+  /** All that a position shows in turn, what a visitor put there last. */
+  #events(position) {
+    const over = this.draft.over.get(position);
+    const events = this.trajectory.positions[position];
+    return (over ? [...events, over] : events).filter((event) => event.token !== null);
+  }
+
   #build(position) {
-    const events = this.trajectory.positions[position].filter((event) => event.token !== null);
+    const events = this.#events(position);
     const token = this.tokens[position];
     token.dataset.state = '';
+    token.words = null;
     if (!events.length) {
       token.replaceChildren(node('span', { class: 'md-face md-unknown' }, '\u2007\u2007\u2007'));
       return;
@@ -51,7 +60,6 @@ class TextView {
     const [, lead, word, trail] = piece.match(/^(\s*)([^]*?)(\s*)$/);
     const face = node('span', { class: 'md-face' });
     const breaks = /\n/.test(piece);
-    token.words = null;
     if (word) this.#write(token, face, events, word);
     else face.classList.add(breaks ? 'md-break' : 'md-space');
     if (!word && !breaks) face.append(piece);
@@ -67,7 +75,7 @@ class TextView {
   /** The word; where a position had several in turn, with room for the widest of them. */
   #write(token, face, events, word) {
     face.append(word);
-    const words = events.map((event) => [event.step, this.trajectory.piece(event.token).trim()]);
+    const words = events.map((event) => [event, this.trajectory.piece(event.token).trim()]);
     if (words.every(([, other]) => other === word)) return;
     token.words = new Map(words);
     this.pen.font = `100px ${getComputedStyle(this.box).fontFamily}`;
@@ -80,13 +88,13 @@ class TextView {
   show(step) {
     this.step = step;
     this.tokens.forEach((token, position) => {
-      const event = this.trajectory.at(position, step);
+      const event = this.draft.at(this.trajectory, position, step);
       const state = this.#state(event, step);
-      const known = event ? event.step : -1;
-      if (token.dataset.state === state && token.shown === known) return;
+      if (token.dataset.state === state && token.shown === event) return;
       token.dataset.state = state;
-      token.shown = known;
-      const word = token.words?.get(known);
+      token.toggleAttribute('data-edited', Boolean(event?.edited));
+      token.shown = event;
+      const word = token.words?.get(event);
       if (word !== undefined) token.querySelector('.md-face').textContent = word;
     });
     this.card.refresh();
@@ -94,6 +102,7 @@ class TextView {
 
   #state(event, step) {
     if (!event) return 'masked';
+    if (event.step === undefined && event.token === null) return 'masked';
     if (event.given) return 'given';
     const now = event.step === step && step > 0;
     if (event.token === null) return now ? 'again' : 'masked';
@@ -111,7 +120,6 @@ class TextView {
       const token = find(event);
       if (token) this.#enter(token);
     });
-    this.box.addEventListener('focusout', () => this.card.hide());
     this.box.addEventListener('click', (event) => {
       const token = find(event);
       if (token) this.#explain(token, true);
@@ -127,14 +135,18 @@ class TextView {
   }
 
   #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
-    if (event.key === 'Escape') this.card.hide();
-    if (move === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    const here = this.tokens.indexOf(document.activeElement);
+    if (move !== undefined) this.visit(here + move);
+    else if (!this.card.key(event)) return;
     event.preventDefault();
     event.stopPropagation();
-    const here = this.tokens.indexOf(document.activeElement);
-    const there = Math.max(0, Math.min(this.tokens.length - 1, here + move));
-    this.tokens[there].focus();
+  }
+
+  /** Move the focus to a token, or the nearest there is. */
+  visit(position) {
+    this.tokens[Math.max(0, Math.min(this.tokens.length - 1, position))].focus();
   }
 
   #explain(token, pinned) {
@@ -144,8 +156,16 @@ class TextView {
 
   /** What is known of a position after the step that is shown. */
   describe(position) {
-    const event = this.trajectory.at(position, this.step);
-    const next = this.trajectory.next(position, this.step);
-    return { trajectory: this.trajectory, position, event, next };
+    const { trajectory, draft, step } = this;
+    const event = draft.at(trajectory, position, step);
+    return {
+      trajectory,
+      position,
+      step,
+      event,
+      masked: (event?.token ?? null) === null,
+      pending: draft.over.has(position),
+      next: trajectory.next(position, step),
+    };
   }
 }

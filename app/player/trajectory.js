@@ -5,10 +5,13 @@ class Trajectory {
     this.run = run;
     this.start = null;
     this.end = null;
+    this.lines = [{ run }];
     this.words = new Map();
     this.positions = [];
     this.frames = [];
-    this.reveals = 0;
+    this.plan = [];
+    this.calls = 0; // of the runs that this one goes on with
+    this.free = 0;
   }
 
   get length() {
@@ -24,40 +27,94 @@ class Trajectory {
     return this.frames.length ? this.frames[this.frames.length - 1].step : 0;
   }
 
-  /** How many positions were masked at the start. */
-  get free() {
-    return this.frames.length ? this.frames[0].masked : 0;
+  /** Go on with another run from one of its steps: all it did until then happened here too. */
+  branchOff(parent, step) {
+    for (const line of parent.lines) {
+      if (line.start || (line.s !== undefined && line.s <= step)) this.add(line);
+    }
   }
 
   /** Take in one line of the transcript; returns the positions that it changed. */
   add(line) {
-    if (line.start) return this.#begin(line.start);
+    if (line.state !== 'queued' && line.state !== 'loading') this.lines.push(line);
+    if (line.start) return this.start ? this.#goOn(line.start) : this.#begin(line.start);
     if (line.s !== undefined) return this.#frame(line);
     if (line.state === 'done' || line.state === 'stopped') this.end = line;
     return [];
   }
 
-  #learn(words) {
+  learn(words) {
     for (const [token, piece] of Object.entries(words || {})) this.words.set(Number(token), piece);
   }
 
   #begin(start) {
     this.start = start;
-    this.#learn(start.w);
+    this.learn(start.w);
     this.positions = Array.from({ length: start.length }, () => []);
+    const step = start.branch ? start.branch.step : 0;
     let masked = start.length;
-    for (const [first, tokens] of start.given) {
-      tokens.forEach((token, k) => {
-        this.positions[first + k].push({ step: 0, token, given: true });
-        masked -= 1;
-      });
-    }
-    this.frames = [{ step: 0, calls: 0, t: 1, alpha: 0, masked }];
+    const put = (given) => (token, position) => {
+      this.positions[position].push({ step, token, given, kept: !given });
+      masked -= 1;
+    };
+    Trajectory.#each(start.given, put(true));
+    Trajectory.#each(start.kept || [], put(false));
+    this.free = masked;
+    this.frames = [{ step, calls: 0, t: 1, alpha: 0, ...Trajectory.#clock(start), masked }];
+    this.#expect(start, step);
     return this.positions.keys();
   }
 
+  /** Another start in the midst: what differs from the step before was edited by the visitor. */
+  #goOn(start) {
+    const { step } = start.branch;
+    const { calls } = this.info(step);
+    const tokens = new Array(this.length).fill(null);
+    const given = new Set();
+    this.learn(start.w);
+    Trajectory.#each(start.kept, (token, position) => {
+      tokens[position] = token;
+    });
+    Trajectory.#each(start.given, (token, position) => {
+      tokens[position] = token;
+      given.add(position);
+    });
+    tokens.forEach((token, position) => {
+      const event = this.at(position, step);
+      if ((event ? event.token : null) === token && Boolean(event?.given) === given.has(position)) return;
+      this.positions[position].push({ step, token, given: given.has(position), edited: true });
+    });
+    const free = this.length - given.size;
+    this.plan = this.plan
+      .filter((point) => point.step <= step)
+      .map((point) => ({ step: point.step, share: (point.share * this.free) / (free || 1) }));
+    this.free = free;
+    this.calls = calls;
+    this.frames = this.frames.filter((frame) => frame.step < step);
+    const masked = tokens.filter((token) => token === null).length;
+    this.frames.push({ step, calls, ...Trajectory.#clock(start), masked });
+    this.start = { ...start, holes: this.start.holes };
+    this.#expect(start, step);
+    return this.positions.keys();
+  }
+
+  static #clock({ branch }) {
+    return branch ? { t: branch.t, alpha: branch.alpha } : {};
+  }
+
+  static #each(runs, use) {
+    for (const [first, tokens] of runs) tokens.forEach((token, k) => use(token, first + k));
+  }
+
+  /** The share that the schedule expects to be masked, evenly over the steps that are to come. */
+  #expect({ plan, steps }, step) {
+    plan.forEach((share, k) => {
+      this.plan.push({ step: step + ((steps - step) * k) / (plan.length - 1), share });
+    });
+  }
+
   #frame(line) {
-    this.#learn(line.w);
+    this.learn(line.w);
     const changed = [];
     let masked = this.frames[this.frames.length - 1].masked;
     for (const position of line.m || []) {
@@ -74,12 +131,18 @@ class Trajectory {
       changed.push(position);
       masked -= 1;
     }
-    this.frames.push({ step: line.s, calls: line.c, t: line.t, alpha: line.a, masked });
+    const calls = this.calls + line.c;
+    this.frames.push({ step: line.s, calls, t: line.t, alpha: line.a, masked });
     return changed;
   }
 
   piece(token) {
     return this.words.get(token) ?? '';
+  }
+
+  /** The text of some tokens, `mask` for each that is null. */
+  text(tokens, mask) {
+    return tokens.map((token) => (token === null ? mask : this.piece(token))).join('');
   }
 
   /** What stands at a position after a step: an event, or null for a mask never touched. */

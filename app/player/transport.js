@@ -130,8 +130,8 @@ class Transport {
 
   /** Keys of the player; returns whether the key was one of them. */
   key(event) {
-    const native = event.target === this.range || event.target === this.speed;
-    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    const native = event.target.matches('input, select');
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.type === 'text') return false;
     if (event.key === 'k' || event.key === 'K') this.toggle();
     else if (event.key === ' ' && !event.target.closest('button, select, [role=button]')) this.toggle();
     else if (native) return false;

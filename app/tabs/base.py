@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
 from app import player
 from app.lane import Lane
+from app.questions import outlook, spell
 from app.shelf import Shelf
 
 ADOPT = """
@@ -19,7 +21,13 @@ if (!document.getElementById(NAME)) {
 }
 """
 MOUNT = """
-const player = new Player(element.querySelector('.md-mount'));
+const player = new Player(element.querySelector('.md-mount'), {
+  resume: (frame) => trigger('resume', frame),
+  spell: (text, model) => server.spelled([text, model]),
+  outlook: (frame, position) => server.foreseen([frame, position]),
+  stop: () => document.querySelector(STOP).click(),
+  use: USE,
+});
 player.open(props.value);
 watch('value', () => player.read(props.value));
 """
@@ -38,22 +46,57 @@ class Tab:
     build: Callable[[Shelf, Lane], None]
 
 
-def show_runs(value: str = "", *, elem_id: str, quiet: bool = False) -> gr.HTML:
+def questions(shelf: Shelf, lane: Lane) -> list[Callable[[Any], Any]]:
+    """What a player may ask while one edits; an answer is {"problem": text} if there is none."""
+
+    def spelled(asked: Any) -> Any:
+        """Of [text, model]: the ways to write the text in tokens."""
+        return _answer(asked, lambda text, model: spell(shelf, text, model))
+
+    def foreseen(asked: Any) -> Any:
+        """Of [frame, position]: what the model would put there."""
+        return _answer(asked, lambda frame, position: outlook(shelf, lane, frame, position))
+
+    return [spelled, foreseen]
+
+
+def _answer(asked: Any, answer: Callable[[Any, Any], Any]) -> Any:
+    try:
+        if not isinstance(asked, list) or len(asked) != 2:
+            raise ValueError("A question has two parts. Load the page again.")
+        return answer(*asked)
+    except ValueError as error:
+        return {"problem": str(error)}
+
+
+def show_runs(
+    value: str = "",
+    *,
+    elem_id: str,
+    questions: list[Callable[[Any], Any]],
+    quiet: bool = False,
+    use: str = "null",
+) -> gr.HTML:
     """A player: shows a transcript, a string of JSON lines that grows, see app.render.
 
     A function, because Gradio writes a .pyi file beside every subclass of a component.
 
     Args:
         value: a finished run to begin with, or "".
-        elem_id: its id on the page.
+        elem_id: its id on the page; TAB-player...
+        questions: what it may ask the server.
         quiet: whether start and end are left to another player to announce.
+        use: JavaScript of a function that takes a result as a text, if there is one.
     """
-    script = with_style("md-player-style", player.style(), player.script() + MOUNT)
+    stop = json.dumps(f"#{elem_id.partition('-')[0]}-stop")
+    given = f"const STOP = {stop}, USE = {use};\n"
+    script = with_style("md-player-style", player.style(), player.script() + given + MOUNT)
     # The template never changes, so Gradio never patches what the script has built.
     return gr.HTML(
         value,
         html_template=f'<div class="md-mount"{" data-quiet" * quiet}></div>',
         js_on_load=script,
+        server_functions=questions,
         apply_default_css=False,
         elem_id=elem_id,
     )

@@ -11,8 +11,9 @@ from typing import Any
 import gradio as gr
 
 from app.lane import Lane
+from app.live import perform_all
 from app.shelf import TRAIN_HINT, Shelf
-from app.state import MAX_SEED, Settings
+from app.state import MAX_SEED, Request, Settings
 from mdcore.sampling import GRIDS, SAMPLERS
 
 ROLL = f"() => [Math.floor(Math.random() * {MAX_SEED}), true]"
@@ -67,25 +68,42 @@ def told() -> Iterator[None]:
         raise gr.Error(html.escape(str(error)), print_exception=False) from error
 
 
-def stop_button(tab: str) -> gr.Button:
-    """The button that stops the visitor's run; it wakes while there is one."""
-    return gr.Button("Stop", elem_id=f"{tab}-stop", interactive=False, scale=0, min_width=80)
-
-
-def wire(
-    lane: Lane,
-    go: gr.Button,
-    stop: gr.Button,
-    run: Callable[..., Iterator[Any]],
-    inputs: Sequence[gr.components.Component],
-    outputs: Sequence[gr.components.Component],
-) -> None:
-    """Let one button start runs and another stop them, which sleeps again when they end."""
+def stop_button(lane: Lane, tab: str) -> gr.Button:
+    """The button that stops the visitor's runs; it wakes while there is one."""
 
     def stop_runs(request: gr.Request) -> None:
         lane.stop(request.session_hash or "")
 
-    go.click(
+    stop = gr.Button("Stop", elem_id=f"{tab}-stop", interactive=False, scale=0, min_width=80)
+    stop.click(stop_runs, queue=False, show_progress="hidden", api_visibility="private")
+    return stop
+
+
+def streamed(
+    shelf: Shelf, lane: Lane, asked: Request, request: gr.Request
+) -> Iterator[tuple[Any, ...]]:
+    """A run as outputs: a transcript for each player, the seed, and a Stop that wakes."""
+    once = (asked.seed, gr.update(interactive=True))
+    for transcripts in perform_all(shelf, lane, asked, request.session_hash or ""):
+        yield *transcripts, *once
+        once = (gr.skip(), gr.skip())
+
+
+def wire(
+    start: Callable[..., Any],
+    run: Callable[..., Iterator[Any]],
+    inputs: Sequence[gr.components.Component],
+    outputs: Sequence[gr.components.Component],
+) -> None:
+    """Let an event start runs.
+
+    Args:
+        start: the event's listener.
+        run: what it starts, as `streamed`.
+        inputs: of the run.
+        outputs: of the run; the last is the Stop button, which sleeps again when the run ends.
+    """
+    start(
         run,
         list(inputs),
         list(outputs),
@@ -94,12 +112,29 @@ def wire(
         api_visibility="private",
     ).then(
         lambda: gr.update(interactive=False),
-        outputs=stop,
+        outputs=outputs[-1],
         show_progress="hidden",
         queue=False,
         api_visibility="private",
     )
-    stop.click(stop_runs, queue=False, show_progress="hidden", api_visibility="private")
+
+
+def wire_branches(
+    shelf: Shelf,
+    lane: Lane,
+    form: Form,
+    views: Sequence[gr.HTML],
+    stop: gr.Button,
+) -> None:
+    """Let each player's "Go on from here" start a run that is shown in the same player."""
+
+    def resume(request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[tuple[Any, ...]]:
+        with told():
+            asked = chosen(*values).resume(event._data)
+            yield from streamed(shelf, lane, asked, request)
+
+    for view in views:
+        wire(view.resume, resume, form.sampling, [view, form.seed, stop])
 
 
 def _model_menu(shelf: Shelf, tab: str) -> gr.Dropdown:

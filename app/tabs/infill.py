@@ -11,11 +11,19 @@ from gradio.events import api
 from app import editor
 from app.holes import read_canvas
 from app.lane import Lane
-from app.live import complete, perform_all
+from app.live import complete
 from app.shelf import Shelf
 from app.state import Settings
-from app.tabs.base import Tab, show_runs, with_style
-from app.tabs.form import chosen, sampling_form, stop_button, told, wire
+from app.tabs.base import Tab, questions, show_runs, with_style
+from app.tabs.form import (
+    chosen,
+    sampling_form,
+    stop_button,
+    streamed,
+    told,
+    wire,
+    wire_branches,
+)
 
 ALTERNATIVES = 3
 EXAMPLES = (
@@ -45,10 +53,13 @@ const editor = new Editor(
   (text) => { props.value = text; trigger('input'); },
   (text, model) => server.measure([text, model]),
 );
+mount.addEventListener('text', (event) => editor.take(event.detail));
 mount.addEventListener('model', (event) => { editor.model = event.detail; editor.refresh(); });
 editor.open(props.value);
 watch('value', () => editor.open(props.value));
 """
+USE = """(text) => document.querySelector('#infill-editor .md-mount').dispatchEvent(
+  new CustomEvent('text', { detail: text }))"""
 TELL_MODEL = """(name) => {
   const mount = document.querySelector('#infill-editor .md-mount');
   mount.dispatchEvent(new CustomEvent('model', { detail: name }));
@@ -73,26 +84,29 @@ def build(shelf: Shelf, lane: Lane) -> None:
             text = _editor(shelf)
             with gr.Row(elem_classes="md-actions"):
                 go = gr.Button("Fill in", variant="primary", elem_id="infill-go", min_width=130)
-                stop = stop_button("infill")
+                stop = stop_button(lane, "infill")
         with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
             form = sampling_form(shelf, "infill")
     with gr.Row(elem_classes="md-alternatives"):
         views = [
-            show_runs(elem_id=f"infill-player-{k + 1}", quiet=k > 0) for k in range(ALTERNATIVES)
+            show_runs(
+                elem_id=f"infill-player-{k + 1}",
+                quiet=k > 0,
+                questions=questions(shelf, lane),
+                use=USE,
+            )
+            for k in range(ALTERNATIVES)
         ]
 
     def fill(
         request: gr.Request, raw: str, name: str | None, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         with told():
-            settings = chosen(*values)
-            asked = settings.request(name, raw, fill=False, copies=ALTERNATIVES)
-            once = (settings.seed, gr.update(interactive=True))
-            for transcripts in perform_all(shelf, lane, asked, request.session_hash or ""):
-                yield *transcripts, *once
-                once = (gr.skip(), gr.skip())
+            asked = chosen(*values).request(name, raw, fill=False, copies=ALTERNATIVES)
+            yield from streamed(shelf, lane, asked, request)
 
-    wire(lane, go, stop, fill, [text, form.model, *form.sampling], [*views, form.seed, stop])
+    wire(go.click, fill, [text, form.model, *form.sampling], [*views, form.seed, stop])
+    wire_branches(shelf, lane, form, views, stop)
     go.click(None, js=SHOW_RUNS, api_visibility="private")
     form.model.change(None, form.model, None, js=TELL_MODEL, api_visibility="private")
     _add_endpoint(shelf, lane)

@@ -9,12 +9,20 @@ import gradio as gr
 from gradio.events import api
 
 from app.lane import Lane
-from app.live import complete, perform
+from app.live import complete
 from app.render import read_trajectory
 from app.shelf import Shelf
 from app.state import Settings
-from app.tabs.base import Tab, show_runs
-from app.tabs.form import chosen, sampling_form, stop_button, told, wire
+from app.tabs.base import Tab, questions, show_runs
+from app.tabs.form import (
+    chosen,
+    sampling_form,
+    stop_button,
+    streamed,
+    told,
+    wire,
+    wire_branches,
+)
 
 EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
 
@@ -23,27 +31,24 @@ def build(shelf: Shelf, lane: Lane) -> None:
     """The player, and beside it what can be chosen."""
     with gr.Row(elem_classes="md-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
-            prompt, go, stop = _composer()
-            view = show_runs(_example(), elem_id="watch-player")
+            prompt, go, stop = _composer(lane)
+            view = show_runs(_example(), elem_id="watch-player", questions=questions(shelf, lane))
         with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
             form = sampling_form(shelf, "watch")
 
     def generate(
         request: gr.Request, text: str, name: str | None, *values: Any
-    ) -> Iterator[tuple[Any, Any, Any]]:
+    ) -> Iterator[tuple[Any, ...]]:
         with told():
-            settings = chosen(*values)
-            asked = settings.request(name, text, fill=True)
-            once = (settings.seed, gr.update(interactive=True))
-            for transcript in perform(shelf, lane, asked, request.session_hash or ""):
-                yield transcript, *once
-                once = (gr.skip(), gr.skip())
+            asked = chosen(*values).request(name, text, fill=True)
+            yield from streamed(shelf, lane, asked, request)
 
-    wire(lane, go, stop, generate, [prompt, form.model, *form.sampling], [view, form.seed, stop])
+    wire(go.click, generate, [prompt, form.model, *form.sampling], [view, form.seed, stop])
+    wire_branches(shelf, lane, form, [view], stop)
     _add_endpoint(shelf, lane)
 
 
-def _composer() -> tuple[gr.Textbox, gr.Button, gr.Button]:
+def _composer(lane: Lane) -> tuple[gr.Textbox, gr.Button, gr.Button]:
     with gr.Row(elem_classes="md-composer"):
         prompt = gr.Textbox(
             label="Prompt (optional)",
@@ -58,7 +63,7 @@ def _composer() -> tuple[gr.Textbox, gr.Button, gr.Button]:
             go = gr.Button(
                 "Generate", variant="primary", elem_id="watch-generate", scale=1, min_width=130
             )
-            stop = stop_button("watch")
+            stop = stop_button(lane, "watch")
     return prompt, go, stop
 
 
