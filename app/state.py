@@ -186,7 +186,8 @@ def _read_draft(frame: dict[str, Any]) -> Draft:
     version, run = frame.get("v"), frame.get("run")
     if version != FRAME_FORMAT or isinstance(version, bool):
         raise ValueError(
-            f"This frame has format {str(version)[:40]!r}; this version reads {FRAME_FORMAT}. {RELOAD}"
+            f"This frame has format {str(version)[:40]!r}; this version reads {FRAME_FORMAT}. "
+            f"{RELOAD}"
         )
     if not isinstance(run, str) or len(run) > 40:
         raise ValueError(f"run is {str(run)[:40]!r}; give the id of a run. {RELOAD}")

@@ -13,13 +13,12 @@ class Candidates {
     this.caption = node('p', { class: 'md-card-caption' });
     this.list = node('ol', { class: 'md-candidates' });
     this.rest = node('p', { class: 'md-card-rest' });
-    this.box = node('div', {}, this.caption, this.list, this.rest, whatIf.box);
+    this.box = node('div', {}, this.caption, this.list, this.rest);
   }
 
   /** Show candidates; `choose` takes a token, null if there is nothing to choose. */
   show({ trajectory, candidates, caption, current, pinned, choose }) {
     this.box.hidden = !candidates?.length;
-    this.whatIf.box.hidden = !pinned;
     if (this.box.hidden) return;
     const probabilities = candidates.map(({ logProbability }) => Math.exp(logProbability));
     const { shares, rest } = this.whatIf.reshape(probabilities, trajectory.start.vocab);

@@ -5,6 +5,7 @@ class Card {
   constructor(box, whatIf, tools) {
     this.box = box;
     this.tools = tools;
+    this.whatIf = whatIf;
     this.pinned = false;
     this.title = node('strong', { class: 'md-card-title' });
     this.facts = node('p', { class: 'md-card-facts' });
@@ -12,6 +13,7 @@ class Card {
     this.face = node('div', { class: 'md-card', role: 'group', 'aria-label': 'Token', hidden: '' });
     this.face.append(this.title, this.facts, this.candidates.box);
     if (tools) this.face.append(tools.box);
+    this.face.append(whatIf.box);
     new ResizeObserver(() => this.#settle()).observe(this.face);
     document.addEventListener('pointerdown', ({ target }) => {
       const own = this.face.contains(target) || target.closest?.('.md-token');
@@ -84,6 +86,7 @@ class Card {
     this.face.classList.toggle('md-held', this.pinned);
     if (this.tools) this.tools.box.hidden = !editable;
     if (editable) this.tools.show(about);
+    this.whatIf.box.hidden = !this.pinned;
     this.candidates.show({
       trajectory: about.trajectory,
       ...this.#offered(about, editable),

@@ -82,8 +82,8 @@ class WhatIf {
         node(
           'p',
           {},
-          'Computed here from the candidates shown and the sum of all other tokens; the run stays as ' +
-            'it is. Where it matters how the others share their sum, the possible range is given.',
+          'Computed from these shares and the sum of all others; a range where it depends on how ' +
+            'the others share theirs. The run stays as it is.',
         ),
       ),
     );
