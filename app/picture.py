@@ -36,7 +36,7 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
     font = ImageFont.load_default(SIZE)
     boxes = _layout(final, font)
     height = int(max(top for _, top, _ in boxes)) + LEADING + 2 * MARGIN
-    start = next(line["start"] for line in lines if "start" in line)
+    start = [line["start"] for line in lines if "start" in line][-1]
     chosen = [states[round(i * (len(states) - 1) / FRAMES)] for i in range(FRAMES + 1)]
     pictures, before = [], chosen[0][1]
     for step, tokens in chosen:
@@ -53,19 +53,24 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
 
 
 def _words(line: dict[str, Any]) -> dict[str, str]:
-    words: dict[str, str] = line.get("w") or line.get("start", {}).get("w") or {}
-    return words
+    words: dict[str, Any] = line.get("w") or line.get("start", {}).get("w") or {}
+    return {token: _text(piece) for token, piece in words.items()}
+
+
+def _text(piece: str | list[int]) -> str:
+    return piece if isinstance(piece, str) else bytes(piece).decode(errors="replace")
 
 
 def _states(lines: list[dict[str, Any]]) -> Iterator[tuple[int, list[int | None]]]:
     """Step and tokens, None for a mask, at the start and after each step that changed something."""
     tokens: list[int | None] = []
     for line in lines:
-        if "start" in line:
-            tokens = [None] * line["start"]["length"]
-            for first, given in line["start"]["given"]:
-                tokens[first : first + len(given)] = given
-            yield 0, list(tokens)
+        if "start" in line:  # another one in the midst is a branch, begun from an edited frame
+            start = line["start"]
+            tokens = [None] * start["length"]
+            for first, there in [*start["given"], *start.get("kept", [])]:
+                tokens[first : first + len(there)] = there
+            yield start.get("branch", {}).get("step", 0), list(tokens)
         elif "s" in line:
             for position in line.get("m", []):
                 tokens[position] = None

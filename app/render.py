@@ -6,7 +6,8 @@ r"""Frames as what the player reads: JSON lines in a string that only ever grows
     {"s": step, "c": calls, "t": t, "a": alpha,  a step in which something changed
      "r": [[position, token, probability, entropy, [token, log p, ...]], ...],
      "m": [position, ...],                       tokens that became masks again
-     "w": {token: piece, ...}}                   pieces not seen before
+     "w": {token: piece, ...}}                   pieces not seen before; bytes in a list if they
+                                                 are parts of characters
 
 Probabilities are rounded down, so that shown ones never add up to more than 1. A trajectory is the
 same lines as a JSON document, O(L) in size: a step in which nothing changes leaves no line.
@@ -151,7 +152,7 @@ class Transcript:
         for reveal in frame.revealed:
             self.tokens[reveal.position] = reveal.token
 
-    def _words(self, tokens: Iterable[int]) -> dict[str, str]:
+    def _words(self, tokens: Iterable[int]) -> dict[str, str | list[int]]:
         """The pieces of those tokens that have not been told yet."""
         if self._run is None:
             return {}
@@ -160,10 +161,11 @@ class Transcript:
         return pieces_of(new, self._run.checkpoint.codec)
 
 
-def pieces_of(tokens: Sequence[int], codec: TextCodec) -> dict[str, str]:
-    """The text of each of some tokens, by the token's number."""
+def pieces_of(tokens: Sequence[int], codec: TextCodec) -> dict[str, str | list[int]]:
+    """Each of some tokens by its number: its text, or its bytes if they are parts of characters."""
     pieces = codec.pieces(torch.tensor(tokens, dtype=torch.long))
-    return {str(token): piece for token, piece in zip(tokens, pieces, strict=True)}
+    told = [piece if isinstance(piece, str) else list(piece) for piece in pieces]
+    return {str(token): piece for token, piece in zip(tokens, told, strict=True)}
 
 
 def read_trajectory(path: Path) -> str:

@@ -4,7 +4,9 @@ In raw text a hole is written [MASK]; as a token it is the mask id, which is the
 """
 
 import abc
+import re
 from collections.abc import Iterable
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -121,9 +123,23 @@ class TextCodec(abc.ABC):
             for masked, run in runs
         )
 
-    def pieces(self, tokens: Tensor) -> list[str]:
-        """The text of each of (n,) tokens by itself, for showing them one by one."""
-        return [self.decode(token) for token in tokens[:, None]]
+    def pieces(self, tokens: Tensor) -> list[str | bytes]:
+        """Each of (n,) tokens by itself: its text, or its bytes if they are parts of characters."""
+        return [self._piece(token) for token in tokens[:, None]]
+
+    def _piece(self, token: Tensor) -> str | bytes:
+        text = self.decode(token)
+        raw = self._raw(int(token)) if "\N{REPLACEMENT CHARACTER}" in text else None
+        if raw is None:
+            return text
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw
+
+    def _raw(self, token: int) -> bytes | None:
+        """The bytes of a token, where the codec has tokens that are no text by themselves."""
+        return None
 
     def loosen(self, raw: str) -> str:
         """The text for infilling: a hole may cover more than the user wrote, see BPE."""
@@ -167,6 +183,9 @@ class Bytes(TextCodec):
 
     def _decode_piece(self, tokens: list[int]) -> str:
         return bytes(tokens).decode("utf-8", errors="replace")
+
+    def _raw(self, token: int) -> bytes:
+        return bytes([token])
 
 
 @CODECS.register("bpe")
@@ -235,6 +254,13 @@ class BPE(TextCodec):
     def _decode_piece(self, tokens: list[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=False))
 
+    def _raw(self, token: int) -> bytes | None:
+        name = self.tokenizer.id_to_token(token) or ""
+        if match := re.fullmatch("<0x([0-9A-F]{2})>", name):  # sentencepiece's notation
+            return bytes.fromhex(match[1])
+        byte = _byte_letters()
+        return bytes(byte[letter] for letter in name) if set(name) <= byte.keys() else None
+
     def loosen(self, raw: str) -> str:
         """The text whose holes also cover the space before them: BPE tokens begin with theirs."""
         return raw.replace(f" {HOLE}", HOLE)
@@ -242,6 +268,15 @@ class BPE(TextCodec):
     def save(self, folder: Path) -> None:
         """Write tokenizer.json."""
         (folder / TOKENIZER_FILE).write_text(self.tokenizer.to_str(), encoding="utf-8")
+
+
+@cache
+def _byte_letters() -> dict[str, int]:
+    """The letters in which byte-level BPE writes its bytes; unprintable ones come from 256 on."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {chr(256 + place): byte for place, byte in enumerate(others)}
+    return letters | {chr(byte): byte for byte in printable}
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

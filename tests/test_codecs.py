@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracle import seeded
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer, decoders, models
 
 from mdcore.codecs import BPE, CODECS, HOLE, TOKENIZER_FILE, Bytes, Characters, TextCodec
 
@@ -162,6 +162,30 @@ def test_bpe_learns_words() -> None:
     codec = codec_named("bpe")
     assert len(codec.encode(TEXT)) < len(TEXT.encode()) / 2
     assert " the" in codec.pieces(codec.encode(TEXT))
+
+
+@pytest.mark.parametrize("name", ["bytes", "bpe"])
+def test_parts_of_characters_are_bytes(name: str) -> None:
+    codec = codec_named(name)
+    text = "é — 日本 \N{REPLACEMENT CHARACTER} 🦊"
+    pieces = codec.pieces(codec.encode(text))
+    assert any(isinstance(piece, bytes) for piece in pieces)
+    whole = b"".join(p if isinstance(p, bytes) else p.encode() for p in pieces)
+    assert whole.decode() == text
+
+
+def test_every_byte_has_its_letter() -> None:
+    codec = BPE.train(["a"], 256)
+    pieces = codec.pieces(torch.arange(256))
+    raw = [p if isinstance(p, bytes) else p.encode() for p in pieces]
+    assert sorted(raw) == [bytes([byte]) for byte in range(256)]
+    assert [isinstance(p, bytes) for p in pieces] == [ord(r) > 127 for r in raw]
+
+
+def test_the_bytes_of_sentencepiece() -> None:
+    tokenizer = Tokenizer(models.BPE({"<0xE9>": 0, "a": 1}, [], byte_fallback=True))
+    tokenizer.decoder = decoders.ByteFallback()
+    assert BPE.from_tokenizer(tokenizer).pieces(torch.tensor([0, 1])) == [b"\xe9", "a"]
 
 
 def test_bpe_holes_take_the_space_before_them_when_asked() -> None:

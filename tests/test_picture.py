@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from app.picture import MARGIN, animate
+from app.picture import MARGIN, _states, animate
 
 LINES = [
     {"start": {"length": 4, "steps": 3, "given": [[0, [7]]], "w": {"7": "Once"}}},
@@ -31,6 +31,25 @@ def test_words_appear_in_their_step_and_never_move() -> None:
     changes = [(a[line] != b[line]).any(axis=(0, 2)).nonzero()[0] for a, b in pairwise(pictures)]
     lefts = [place.min() for place in changes if len(place)]
     assert lefts[0] > min(lefts[1:])  # the last word came first: its place was kept
+
+
+def test_a_branch_goes_on_from_an_edited_frame() -> None:
+    """The word put at step 1 and the mask put back are there; a second start is no second run."""
+    branch = {
+        "length": 4,
+        "steps": 2,
+        "given": [[0, [7]], [2, [5]]],
+        "kept": [],
+        "branch": {"of": "x", "step": 1},
+        "w": {"5": [32, 195, 169]},
+    }
+    told = [*LINES[:2], {"start": branch}, {"s": 2, "r": [[1, 8, 0.5, 1, []], [3, 9, 0.5, 1, []]]}]
+    words = {"w": {"8": " upon", "9": " time"}}
+    states = list(_states([*told[:-1], told[-1] | words]))
+    assert [step for step, _ in states] == [0, 1, 1, 2]
+    assert states[2][1] == [7, None, 5, None]
+    assert states[3][1] == [7, 8, 5, 9]
+    assert animate([*told[:-1], told[-1] | words])
 
 
 def test_a_run_that_has_not_begun_says_so() -> None:

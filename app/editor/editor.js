@@ -83,6 +83,13 @@ class Editor {
     if (typing !== !this.area.hidden) this.type(typing);
   }
 
+  /** A result as the new text; Undo brings the old one back. */
+  take(text) {
+    this.set(text, false);
+    this.root.scrollIntoView({ block: 'nearest' });
+    this.words.box.querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
+  }
+
   back() {
     if (!this.past.length) return;
     this.#show(this.past.pop());

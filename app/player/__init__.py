@@ -4,6 +4,7 @@ from pathlib import Path
 
 PARTS = (
     "dom",
+    "pieces",
     "trajectory",
     "draft",
     "whatif",

@@ -86,7 +86,6 @@ class Card {
     this.face.classList.toggle('md-held', this.pinned);
     if (this.tools) this.tools.box.hidden = !editable;
     if (editable) this.tools.show(about);
-    this.whatIf.box.hidden = !this.pinned;
     this.candidates.show({
       trajectory: about.trajectory,
       ...this.#offered(about, editable),
@@ -94,6 +93,7 @@ class Card {
       pinned: this.pinned,
       choose: editable ? (token) => this.tools.choose(token) : null,
     });
+    this.whatIf.box.hidden = !this.pinned || this.candidates.box.hidden;
   }
 
   /** The candidates to show, and where they come from if that is not plain. */
@@ -117,7 +117,7 @@ class Card {
     if (event.given) return 'Given: it was there from the start and stays.';
     if (event.kept) return 'It was there when this run began.';
     const { t } = trajectory.info(event.step);
-    const part = whole ? ` Part of “${whole}”.` : '';
+    const part = whole ? ` It is a part of “${whole}”.` : '';
     return (
       `Revealed at step ${event.step} (t=${t.toFixed(2)}) with probability ` +
       `${percent(event.probability)}. Entropy ${event.entropy.toFixed(1)} bits.${part}`

@@ -16,9 +16,23 @@ class Difference {
 
   load(trajectory) {
     this.trajectory = trajectory;
-    this.holes = (trajectory.start.holes || []).map(([start, count, words]) => ({ start, count, words }));
+    const holes = (trajectory.start.holes || []).map(([start, count, words]) => ({ start, count, words }));
+    this.holes = [...holes, ...(holes.length ? this.#edited() : [])].sort((a, b) => a.start - b.start);
     this.box.hidden = !this.holes.length;
     this.proof.hidden = true;
+  }
+
+  /** Given tokens that the visitor edited on the way: holes in place of what was given. */
+  #edited() {
+    const { positions } = this.trajectory;
+    const holes = [];
+    positions.forEach((events, start) => {
+      if (!events[0]?.given || events[0].step || events.length === 1) return;
+      const last = holes[holes.length - 1];
+      if (last && last.start + last.count === start) last.count += 1;
+      else holes.push({ start, count: 1 });
+    });
+    return holes.map((hole) => ({ ...hole, words: this.#text(hole.start, hole.start + hole.count, 0).trim() }));
   }
 
   show(step) {
@@ -35,12 +49,9 @@ class Difference {
   }
 
   #text(from, to, step) {
-    let text = '';
-    for (let position = from; position < to; position += 1) {
-      const event = this.trajectory.at(position, step);
-      text += event && event.token !== null ? this.trajectory.piece(event.token) : '▁';
-    }
-    return text;
+    const positions = Array.from({ length: to - from }, (_, k) => from + k);
+    const tokens = positions.map((position) => this.trajectory.at(position, step)?.token ?? null);
+    return this.trajectory.text(tokens, '▁');
   }
 
   /** Given text; its middle, or the end that is far from any hole, is left out if long. */

@@ -39,8 +39,9 @@ function percent(share) {
   return value < 0.1 ? '<0.1 %' : value.toFixed(1) + ' %';
 }
 
-/** A token's text with its whitespace made visible. */
+/** A token's text with its whitespace, or its bytes, made visible. */
 function visible(piece) {
+  if (Array.isArray(piece)) return hex(piece);
   const shown = piece.replace(/ /g, '␣').replace(/\n/g, '↵').replace(/\t/g, '⇥');
   return shown === '' ? '∅' : shown;
 }

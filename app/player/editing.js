@@ -5,21 +5,24 @@ class Editing {
    * @param busy whether a run is under way: nothing can be edited before it ends.
    * @param changed is told which positions look different.
    * @param visit moves to a token.
-   * @param resume is given the frame to go on from.
+   * @param host.resume is given the frame to go on from; host.use, if there is one, a text.
    */
-  constructor(busy, changed, visit, resume) {
+  constructor(busy, changed, visit, host) {
     this.busy = busy;
     this.changed = changed;
     this.visit = visit;
-    this.resume = resume;
+    this.host = host;
     const act = (label, action, extra = {}) =>
       node('button', { type: 'button', onclick: action, ...extra }, label);
     this.count = node('span', { class: 'md-edit-count' });
     this.back = act('Undo', () => this.undo(), { title: 'Undo the last edit' });
     this.none = act('Undo all', () => this.undo(true));
     this.go = act('Go on from here', () => this.#go(), { class: 'md-go-on' });
+    this.use = act('Use as the text', () => this.#use(), { title: 'Put this into the editor above' });
+    this.use.hidden = !host.use;
     this.why = node('span', { class: 'md-why' });
-    this.box = node('div', { class: 'md-editing', hidden: '' }, this.count, this.back, this.none, this.go, this.why);
+    const row = [this.count, this.back, this.none, this.go, this.why, this.use];
+    this.box = node('div', { class: 'md-editing', hidden: '' }, ...row);
   }
 
   load(trajectory) {
@@ -62,6 +65,10 @@ class Editing {
 
   #go() {
     this.go.disabled = true;
-    this.resume(this.frame());
+    this.host.resume(this.frame());
+  }
+
+  #use() {
+    this.host.use(this.trajectory.text(this.frame().tokens, '[MASK]'));
   }
 }

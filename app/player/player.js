@@ -49,7 +49,7 @@ class Player {
       () => ['queued', 'loading', 'running'].includes(this.root.dataset.run),
       (positions) => this.#edited(positions),
       (position) => this.text.visit(position),
-      (frame) => this.host.resume(frame),
+      this.host,
     );
     const tools = this.host.resume ? new Tools(this.editing, this.host, () => this.card.refresh()) : null;
     this.whatIf = new WhatIf(() => this.card?.refresh());

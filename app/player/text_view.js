@@ -34,16 +34,30 @@ class TextView {
     this.grow(this.tokens.keys());
   }
 
-  /** Build anew the tokens at positions whose history has changed. */
+  /** Build anew the tokens at positions whose history has changed, and what joins with them. */
   grow(positions) {
-    for (const position of positions) this.#build(position);
+    const stale = new Set(positions);
+    for (const position of [...stale]) {
+      for (let k = 1; k < JOIN_AT_MOST; k += 1) {
+        for (const near of [position - k, position + k]) if (this.tokens[near]?.join) stale.add(near);
+      }
+      for (const way of [-1, 1]) {
+        for (let k = position + way; Array.isArray(this.#lastPiece(k)); k += way) stale.add(k);
+      }
+    }
+    for (const position of stale) this.#build(position);
   }
 
   /** All that a position shows in turn, what a visitor put there last. */
   #events(position) {
     const over = this.draft.over.get(position);
-    const events = this.trajectory.positions[position];
+    const events = this.trajectory.positions[position] || [];
     return (over ? [...events, over] : events).filter((event) => event.token !== null);
+  }
+
+  #lastPiece(position) {
+    const event = this.#events(position).pop();
+    return event && this.trajectory.piece(event.token);
   }
 
   #build(position) {
@@ -51,16 +65,18 @@ class TextView {
     const token = this.tokens[position];
     token.dataset.state = '';
     token.words = null;
+    token.join = joinAround((k) => this.#lastPiece(k), position);
     if (!events.length) {
       token.replaceChildren(node('span', { class: 'md-face md-unknown' }, '\u2007\u2007\u2007'));
       return;
     }
     const event = events[events.length - 1];
-    const piece = this.trajectory.piece(event.token);
+    const { join } = token;
+    const piece = join ? (join.first === position ? join.text : '') : this.#string(event);
     const [, lead, word, trail] = piece.match(/^(\s*)([^]*?)(\s*)$/);
     const face = node('span', { class: 'md-face' });
     const breaks = /\n/.test(piece);
-    if (word) this.#write(token, face, events, word);
+    if (word || join) this.#write(token, face, events, word);
     else face.classList.add(breaks ? 'md-break' : 'md-space');
     if (!word && !breaks) face.append(piece);
     token.replaceChildren(...(word || breaks ? [lead && word ? lead : '', face] : [face]));
@@ -72,16 +88,28 @@ class TextView {
     token.style.setProperty('--entropy', event.given ? 0 : Math.min(1, event.entropy / ENTROPY_TOP));
   }
 
-  /** The word; where a position had several in turn, with room for the widest of them. */
+  #string(event) {
+    const piece = this.trajectory.piece(event.token);
+    return Array.isArray(piece) ? hex(piece) : piece;
+  }
+
+  /**
+   * The word. Where a position had several in turn, with room for the widest of them; where tokens
+   * make a character together, with its part of the room, the first one with the character.
+   */
   #write(token, face, events, word) {
     face.append(word);
-    const words = events.map((event) => [event, this.trajectory.piece(event.token).trim()]);
-    if (words.every(([, other]) => other === word)) return;
+    const { join } = token;
+    const last = events[events.length - 1];
+    const words = events.map((event) => [event, event === last ? word : this.#string(event).trim()]);
+    if (!join && words.every(([, other]) => other === word)) return;
     token.words = new Map(words);
     this.pen.font = `100px ${getComputedStyle(this.box).fontFamily}`;
-    const widths = words.map(([, other]) => this.pen.measureText(other).width / 100);
-    face.classList.add('md-roomy');
-    face.style.minWidth = `${Math.max(...widths).toFixed(3)}em`;
+    const room = (text) => this.pen.measureText(text).width / 100;
+    const widths = words.slice(0, -1).map(([, other]) => room(other));
+    widths.push(join ? room(join.text.trim()) / join.size : room(word));
+    face.classList.add(join ? 'md-part' : 'md-roomy');
+    face.style[join ? 'width' : 'minWidth'] = `${Math.max(...widths).toFixed(3)}em`;
   }
 
   /** Show the state after a step; only tokens whose state differs are touched. */
@@ -90,6 +118,7 @@ class TextView {
     this.tokens.forEach((token, position) => {
       const event = this.draft.at(this.trajectory, position, step);
       const state = this.#state(event, step);
+      if (token.join) token.toggleAttribute('data-open', !this.#whole(token.join, step));
       if (token.dataset.state === state && token.shown === event) return;
       token.dataset.state = state;
       token.toggleAttribute('data-edited', Boolean(event?.edited));
@@ -98,6 +127,15 @@ class TextView {
       if (word !== undefined) token.querySelector('.md-face').textContent = word;
     });
     this.card.refresh();
+  }
+
+  /** Whether all tokens are there that make a character together. */
+  #whole({ first, size }, step) {
+    for (let position = first; position < first + size; position += 1) {
+      const event = this.draft.at(this.trajectory, position, step);
+      if (!event || event !== this.#events(position).pop()) return false;
+    }
+    return true;
   }
 
   #state(event, step) {
@@ -154,6 +192,11 @@ class TextView {
     this.card.show(token, pinned, () => this.describe(position));
   }
 
+  #before(position) {
+    const event = this.draft.at(this.trajectory, position - 1, this.step);
+    return (event?.token ?? null) === null ? '' : this.#string(event);
+  }
+
   /** What is known of a position after the step that is shown. */
   describe(position) {
     const { trajectory, draft, step } = this;
@@ -166,6 +209,8 @@ class TextView {
       masked: (event?.token ?? null) === null,
       pending: draft.over.has(position),
       next: trajectory.next(position, step),
+      whole: this.tokens[position].join?.text.trim(),
+      afterSpace: position === 0 || /\s$/.test(this.#before(position)),
     };
   }
 }

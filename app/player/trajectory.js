@@ -136,13 +136,14 @@ class Trajectory {
     return changed;
   }
 
+  /** A token's text, or its bytes. */
   piece(token) {
     return this.words.get(token) ?? '';
   }
 
   /** The text of some tokens, `mask` for each that is null. */
   text(tokens, mask) {
-    return tokens.map((token) => (token === null ? mask : this.piece(token))).join('');
+    return joined(tokens.map((token) => (token === null ? mask : this.piece(token))));
   }
 
   /** What stands at a position after a step: an event, or null for a mask never touched. */
