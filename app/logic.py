@@ -223,11 +223,11 @@ def _reveals(step: Step) -> Iterator[tuple[int, Reveal]]:
         columns = (
             places[part].tolist(),
             chosen.tolist(),
-            log_p.gather(-1, chosen[:, None]).exp().squeeze(-1).tolist(),
+            log_p.gather(-1, chosen[:, None]).squeeze(-1).tolist(),
             described(log_p),
         )
-        for (row, position), token, probability, (entropy, best) in zip(*columns, strict=True):
-            yield row, Reveal(position, token, probability, entropy, best)
+        for (row, position), token, own, (entropy, best) in zip(*columns, strict=True):
+            yield row, Reveal(position, token, own, entropy, best)
 
 
 def described(log_p: Tensor) -> list[tuple[float, Candidates]]:

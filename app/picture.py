@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from app.render import read_trajectory
+from app.render import pieces, read_trajectory, revealed
 
 WIDTH, MARGIN, SIZE, LEADING = 760, 28, 18, 30
 PAPER, INK, MASK, FRESH, QUIET = "#fffdf9", "#211d18", "#d9d2c4", "#0b6b62", "#665e53"
@@ -31,7 +31,7 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
     states = list(_states(lines))
     if len(states) < 2:
         raise ValueError("This run has no steps to show; export it once it has begun.")
-    words = {int(k): v for line in lines for k, v in _words(line).items()}
+    words = {token: piece for line in lines for token, piece in pieces(line).items()}
     final = [words.get(token, "") if token is not None else "" for token in states[-1][1]]
     font = ImageFont.load_default(SIZE)
     boxes = _layout(final, font)
@@ -52,15 +52,6 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
     return _gif(pictures)
 
 
-def _words(line: dict[str, Any]) -> dict[str, str]:
-    words: dict[str, Any] = line.get("w") or line.get("start", {}).get("w") or {}
-    return {token: _text(piece) for token, piece in words.items()}
-
-
-def _text(piece: str | list[int]) -> str:
-    return piece if isinstance(piece, str) else bytes(piece).decode(errors="replace")
-
-
 def _states(lines: list[dict[str, Any]]) -> Iterator[tuple[int, list[int | None]]]:
     """Step and tokens, None for a mask, at the start and after each step that changed something."""
     tokens: list[int | None] = []
@@ -74,7 +65,7 @@ def _states(lines: list[dict[str, Any]]) -> Iterator[tuple[int, list[int | None]
         elif "s" in line:
             for position in line.get("m", []):
                 tokens[position] = None
-            for position, token, *_ in line.get("r", []):
+            for position, token in revealed(line):
                 tokens[position] = token
             yield line["s"], list(tokens)
 

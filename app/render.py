@@ -3,19 +3,26 @@ r"""Frames as what the player reads: JSON lines in a string that only ever grows
     {"run": ID, "v": 1}                          a new run begins
     {"state": "queued", "message": ...}          also loading, done, stopped, failed
     {"start": {...}}                             what is known before the first step
-    {"s": step, "c": calls, "t": t, "a": alpha,  a step in which something changed
-     "r": [[position, token, probability, entropy, [token, log p, ...]], ...],
+    {"s": step, "t": t, "a": alpha,              a step in which something changed
+     "c": calls,                                 if not one more than in the line before
+     "r": [[position, entropy, place, token, cost, token, further cost, ...], ...],
      "m": [position, ...],                       tokens that became masks again
-     "w": {token: piece, ...}}                   pieces not seen before; bytes in a list if they
+     "w": {token: piece, ...}}                   pieces not told before; bytes in a list if they
                                                  are parts of characters
 
-Probabilities are rounded down, so that shown ones never add up to more than 1. A trajectory is the
-same lines as a JSON document, O(L) in size: a step in which nothing changes leaves no line.
+A reveal lists the likeliest tokens and, last, the revealed one if it is none of them; the revealed
+one stands at `place`. A cost is -log p in thousandths of a nat, each further one counts from that
+before it. Costs are rounded up, so that probabilities never add up to more than 1. Entropy is in
+tenths of a bit.
+
+A trajectory is the same lines as a JSON document, O(L) in size: a step in which nothing changes
+leaves no line, and where a sampler masks again, tokens that return bring no candidates with them
+once DETAILED reveals have.
 """
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,11 +30,13 @@ from typing import Any
 import torch
 
 from app.logic import Run, dtype_name
-from app.state import Frame
+from app.state import Frame, Reveal
 from mdcore.codecs import TextCodec
 
-FORMAT = 1
+FORMAT = 2
 PLAN_POINTS = 65
+DETAILED = 1024
+"""Reveals of a run that are told with candidates; a position's first always is."""
 
 Json = dict[str, Any]
 
@@ -44,6 +53,9 @@ class Transcript:
         self.text = ""
         self.row = row
         self._known: set[int] = set()
+        self._untouched: set[int] = set()
+        self._detailed = 0
+        self._calls = 0
         self._run: Run | None = None
         self._before = 0
         self.tokens: list[int] = []
@@ -58,6 +70,8 @@ class Transcript:
         self._run = run
         self._before = run.before
         self.tokens = run.z[self.row].tolist()
+        mask = run.checkpoint.model.mask_id
+        self._untouched = {place for place, token in enumerate(self.tokens) if token == mask}
         return self._add({"start": self._header(run)})
 
     def frames(self, frames: Sequence[Frame]) -> str:
@@ -119,30 +133,39 @@ class Transcript:
         return header
 
     def _frame(self, frame: Frame) -> Json:
-        line: Json = {
-            "s": self._before + frame.index,
-            "c": frame.nfe,
-            "t": round(frame.t, 4),
-            "a": round(frame.alpha, 4),
-        }
+        step = self._before + frame.index
+        line: Json = {"s": step, "t": round(frame.t, 4), "a": round(frame.alpha, 2)}
+        if frame.nfe != self._calls + 1:
+            line["c"] = frame.nfe
+        self._calls = frame.nfe
         if frame.revealed:
-            line["r"] = [
-                [
-                    r.position,
-                    r.token,
-                    _floor(r.probability, 4),
-                    round(r.entropy, 2),
-                    [value for token, log_p in r.candidates for value in (token, _floor(log_p, 3))],
-                ]
-                for r in frame.revealed
-            ]
-            seen = (t for r in frame.revealed for t in (r.token, *(c for c, _ in r.candidates)))
-            if words := self._words(seen):
+            line["r"] = [self._reveal(reveal) for reveal in frame.revealed]
+            if words := self._words(token for told in line["r"] for token in told[3::2]):
                 line["w"] = words
         if frame.remasked:
             line["m"] = list(frame.remasked)
         self._follow(frame)
         return line
+
+    def _reveal(self, reveal: Reveal) -> list[int]:
+        own = (reveal.token, reveal.log_probability)
+        pairs = [own]
+        if reveal.position in self._untouched or self._room:
+            self._untouched.discard(reveal.position)
+            self._detailed += 1
+            pairs = [*reveal.candidates, *(pairs if own not in reveal.candidates else [])]
+        told = [reveal.position, round(10 * reveal.entropy), pairs.index(own)]
+        before = 0
+        for token, log_p in pairs:
+            cost = math.ceil(-1000 * log_p)
+            told += [token, cost - before]
+            before = cost
+        return told
+
+    @property
+    def _room(self) -> bool:
+        """Whether there is room for the candidates of a token that returns."""
+        return self._detailed + len(self._untouched) < DETAILED
 
     def _follow(self, frame: Frame) -> None:
         if self._run is None:
@@ -168,6 +191,21 @@ def pieces_of(tokens: Sequence[int], codec: TextCodec) -> dict[str, str | list[i
     return {str(token): piece for token, piece in zip(tokens, told, strict=True)}
 
 
+def revealed(line: Json) -> Iterator[tuple[int, int]]:
+    """The positions that a line reveals, each with its token."""
+    return ((position, told[2 * place]) for position, _, place, *told in line.get("r", []))
+
+
+def pieces(line: Json) -> dict[int, str]:
+    """The tokens that a line spells, each with its text."""
+    words = line.get("w") or line.get("start", {}).get("w") or {}
+    return {int(token): _text(piece) for token, piece in words.items()}
+
+
+def _text(piece: str | list[int]) -> str:
+    return piece if isinstance(piece, str) else bytes(piece).decode(errors="replace")
+
+
 def read_trajectory(path: Path) -> str:
     """A stored trajectory as the string that the player reads.
 
@@ -191,10 +229,6 @@ def read_trajectory(path: Path) -> str:
 def _dump(line: Json) -> str:
     """One line, compact; no "<", so that no text is ever taken for HTML on its way."""
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _floor(value: float, digits: int) -> float:
-    return float(math.floor(value * 10**digits) / 10**digits)
 
 
 def _plan(run: Run) -> list[float]:

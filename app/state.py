@@ -76,16 +76,21 @@ class Reveal:
     Attributes:
         position: in the sequence.
         token: what it became.
-        probability: of that token under the model, before temperature and top-p.
+        log_probability: of that token under the model, before temperature and top-p, in nats.
         entropy: of the model's distribution at that place, in bits.
         candidates: the likeliest tokens.
     """
 
     position: int
     token: int
-    probability: float
+    log_probability: float
     entropy: float
     candidates: Candidates
+
+    @property
+    def probability(self) -> float:
+        """Of the token under the model."""
+        return math.exp(self.log_probability)
 
 
 @dataclass(frozen=True, slots=True)

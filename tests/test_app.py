@@ -13,9 +13,9 @@ from tiny_text import save_tiny_checkpoint
 from app.lane import Lane
 from app.live import complete, perform
 from app.logic import batches, frames, play, prepare
-from app.render import Transcript, read_trajectory
+from app.render import DETAILED, Transcript, read_trajectory
 from app.shelf import Shelf
-from app.state import Frame, Request, Settings
+from app.state import Frame, Request, Reveal, Settings
 from mdcore.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from mdcore.sampling import SAMPLERS
 
@@ -31,6 +31,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shelf(folder: Path) -> Shelf:
     return Shelf([folder], dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def long_shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    home = save_tiny_checkpoint(tmp_path_factory.mktemp("long") / "tiny", length=1024)
+    return Shelf([home], dtype=torch.float32)
 
 
 def ask(text: str = "", *, fill: bool = True, **settings: object) -> Request:
@@ -303,11 +309,9 @@ def test_the_transcript_only_grows_and_holds_the_result(shelf: Shelf) -> None:
         tokens |= {at + k: token for k, token in enumerate(given)}
     for line in rest:
         words |= line.get("w", {})
-        for position, token, probability, _, flat in line.get("r", []):
+        for position, _, place, *flat in line.get("r", []):
             assert position not in tokens
-            tokens[position] = token
-            assert 0 <= probability <= 1
-            assert sum(torch.tensor(flat[1::2]).exp()) <= 1
+            tokens[position] = flat[2 * place]
     assert sorted(tokens) == list(range(48))
     pieces = [words[str(tokens[i])] for i in range(48)]
     raw = b"".join(p.encode() if isinstance(p, str) else bytes(p) for p in pieces)
@@ -320,6 +324,29 @@ def test_the_transcript_only_grows_and_holds_the_result(shelf: Shelf) -> None:
     assert rest[-1]["message"].endswith("seed 9")
 
 
+def test_what_is_told_of_a_reveal_is_what_the_model_said_rounded_down(shelf: Shelf) -> None:
+    run = prepare(shelf, ask(steps=4, temperature=2.0))
+    transcript = Transcript("x")
+    transcript.start(run)
+    seen = list(play(run))
+    told = [line for line in lines(transcript.frames(seen)) if "s" in line]
+    outside = 0
+    for frame, line in zip(seen, told, strict=True):
+        for reveal, (position, entropy, place, *flat) in zip(
+            frame.revealed, line["r"], strict=True
+        ):
+            log_p = -torch.tensor(flat[1::2]).cumsum(0) / 1000
+            known = dict(reveal.candidates) | {reveal.token: reveal.log_probability}
+            assert (position, flat[2 * place]) == (reveal.position, reveal.token)
+            assert flat[::2] == list(known)
+            assert entropy == pytest.approx(10 * reveal.entropy, abs=0.5)
+            for true, shown in zip(known.values(), log_p.tolist(), strict=True):
+                assert true - 0.001001 <= shown <= true
+            assert log_p.exp().sum() <= 1
+            outside += place == 5
+    assert 0 < outside < 48
+
+
 def test_empty_steps_leave_no_line(shelf: Shelf) -> None:
     """48 tokens in 1,000 steps: the size follows the tokens, not the steps."""
     run = prepare(shelf, ask(steps=1000))
@@ -329,6 +356,10 @@ def test_empty_steps_leave_no_line(shelf: Shelf) -> None:
     transcript.frames(seen)
     assert sum("s" in line for line in lines(transcript.text)) <= 49
     assert lines(transcript.text)[-1]["s"] == 1000
+    calls = 0
+    for line in lines(transcript.text)[2:]:
+        calls = line.get("c", calls + 1)
+        assert calls == seen[line["s"] - 1].nfe
     assert "48 tokens are masked: 1,000 steps need at most 48" in transcript.text
     assert "no mask" not in transcript.decoded()
     assert "[MASK]" not in transcript.decoded()
@@ -338,6 +369,45 @@ def test_a_streamed_step_is_small(shelf: Shelf) -> None:
     told = list(perform(shelf, Lane(), ask(steps=16), "me"))[-1]
     steps = [line for line in told.splitlines() if line.startswith('{"s"')]
     assert sum(map(len, steps)) / len(steps) <= 1000
+
+
+def test_a_long_run_keeps_its_budget(long_shelf: Shelf) -> None:
+    """1,024 tokens in 100 kB: an unsure model, each in a step of its own, none a candidate."""
+    transcript = Transcript("x")
+    transcript.start(prepare(long_shelf, ask(steps=1024)))
+    generator = torch.Generator().manual_seed(0)
+    for index, position in enumerate(torch.randperm(1024, generator=generator).tolist(), start=1):
+        log_p = (2 * torch.randn(8192, generator=generator)).log_softmax(-1)
+        best = log_p.topk(6)
+        tokens = (100 + torch.randperm(220, generator=generator)[:6]).tolist()
+        *candidates, own = zip(tokens, best.values.tolist(), strict=True)
+        reveal = Reveal(position, *own, entropy=9.5, candidates=tuple(candidates))
+        t = 1 - index / 1024
+        transcript.frames([Frame(index, index, t, 1 - t, (reveal,), ())])
+    assert sum("r" in line for line in lines(transcript.text)) == 1024
+    assert len(transcript.text.encode()) <= 100_000
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if SAMPLERS[name].remasks])
+def test_a_long_run_that_remasks_gives_up_candidates_of_what_returns(
+    long_shelf: Shelf, sampler: str
+) -> None:
+    told = list(perform(long_shelf, Lane(), ask(steps=64, sampler=sampler), "me"))[-1]
+    assert len(told.encode()) <= 100_000
+    reveals = [reveal for line in lines(told) for reveal in line.get("r", [])]
+    first: set[int] = set()
+    for position, _, place, *flat in reveals:
+        assert len(flat) == 2 if position in first else len(flat) >= 10
+        assert len(flat) > 2 or place == 0
+        first.add(position)
+    assert len(reveals) > len(first) == 1024
+
+
+def test_a_short_run_that_remasks_tells_every_candidate(shelf: Shelf) -> None:
+    told = list(perform(shelf, Lane(), ask(steps=256, sampler="remask_cap"), "me"))[-1]
+    reveals = [reveal for line in lines(told) for reveal in line.get("r", [])]
+    assert 48 < len(reveals) < DETAILED
+    assert all(len(flat) >= 10 for _, _, _, *flat in reveals)
 
 
 def test_remasked_tokens_are_told(shelf: Shelf) -> None:

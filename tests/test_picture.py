@@ -11,9 +11,9 @@ from app.picture import MARGIN, _states, animate
 
 LINES = [
     {"start": {"length": 4, "steps": 3, "given": [[0, [7]]], "w": {"7": "Once"}}},
-    {"s": 1, "r": [[3, 9, 0.5, 1.0, []]], "w": {"9": " time"}},
-    {"s": 2, "r": [[1, 8, 0.5, 1.0, []]], "w": {"8": " upon"}},
-    {"s": 3, "r": [[2, 6, 0.5, 1.0, []]], "w": {"6": " a"}},
+    {"s": 1, "r": [[3, 10, 0, 9, 693]], "w": {"9": " time"}},
+    {"s": 2, "r": [[1, 10, 1, 9, 500, 8, 193]], "w": {"8": " upon"}},
+    {"s": 3, "r": [[2, 10, 0, 6, 693]], "w": {"6": " a"}},
 ]
 
 
@@ -43,7 +43,7 @@ def test_a_branch_goes_on_from_an_edited_frame() -> None:
         "branch": {"of": "x", "step": 1},
         "w": {"5": [32, 195, 169]},
     }
-    told = [*LINES[:2], {"start": branch}, {"s": 2, "r": [[1, 8, 0.5, 1, []], [3, 9, 0.5, 1, []]]}]
+    told = [*LINES[:2], {"start": branch}, {"s": 2, "r": [[1, 10, 0, 8, 693], [3, 10, 0, 9, 693]]}]
     words = {"w": {"8": " upon", "9": " time"}}
     states = list(_states([*told[:-1], told[-1] | words]))
     assert [step for step, _ in states] == [0, 1, 1, 2]

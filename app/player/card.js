@@ -118,9 +118,10 @@ class Card {
     if (event.kept) return 'It was there when this run began.';
     const { t } = trajectory.info(event.step);
     const part = whole ? ` It is a part of “${whole}”.` : '';
+    const silent = event.candidates.length ? '' : ' In a long run, tokens that return bring no candidates.';
     return (
       `Revealed at step ${event.step} (t=${t.toFixed(2)}) with probability ` +
-      `${percent(event.probability)}. Entropy ${event.entropy.toFixed(1)} bits.${part}`
+      `${percent(event.probability)}. Entropy ${event.entropy.toFixed(1)} bits.${part}${silent}`
     );
   }
 

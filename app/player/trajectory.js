@@ -1,5 +1,18 @@
 /* A run as data: the final tokens and when each was revealed. Grows line by line. */
 
+const CANDIDATES = 5; // shown of a token
+
+/** Tokens, likeliest first; costs are thousandths of a nat, each counts from that before it. */
+function readCandidates(pairs) {
+  const candidates = [];
+  let cost = 0;
+  for (let k = 0; k < pairs.length; k += 2) {
+    cost += pairs[k + 1];
+    candidates.push({ token: pairs[k], logProbability: -cost / 1000 });
+  }
+  return candidates;
+}
+
 class Trajectory {
   constructor(run) {
     this.run = run;
@@ -116,22 +129,27 @@ class Trajectory {
   #frame(line) {
     this.learn(line.w);
     const changed = [];
-    let masked = this.frames[this.frames.length - 1].masked;
+    const before = this.frames[this.frames.length - 1];
+    let { masked } = before;
     for (const position of line.m || []) {
       this.positions[position].push({ step: line.s, token: null });
       changed.push(position);
       masked += 1;
     }
-    for (const [position, token, probability, entropy, flat] of line.r || []) {
-      const candidates = [];
-      for (let k = 0; k < flat.length; k += 2) {
-        candidates.push({ token: flat[k], logProbability: flat[k + 1] });
-      }
-      this.positions[position].push({ step: line.s, token, probability, entropy, candidates });
+    for (const [position, entropy, place, ...pairs] of line.r || []) {
+      const candidates = readCandidates(pairs);
+      const { token, logProbability } = candidates[place];
+      this.positions[position].push({
+        step: line.s,
+        token,
+        probability: Math.exp(logProbability),
+        entropy: entropy / 10,
+        candidates: candidates.length > 1 ? candidates.slice(0, CANDIDATES) : [],
+      });
       changed.push(position);
       masked -= 1;
     }
-    const calls = this.calls + line.c;
+    const calls = line.c === undefined ? before.calls + 1 : this.calls + line.c;
     this.frames.push({ step: line.s, calls, t: line.t, alpha: line.a, masked });
     return changed;
   }
