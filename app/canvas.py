@@ -3,12 +3,14 @@
 import math
 from bisect import bisect_left
 from dataclasses import replace
+from typing import cast
 
 import torch
 
 from app.holes import Canvas, read_canvas
 from app.state import Draft, Request
 from mdcore.checkpoint import Checkpoint
+from mdcore.codecs import TextCodec
 from mdcore.schedules import MaskingSchedule
 
 
@@ -18,7 +20,7 @@ def text_canvas(request: Request, checkpoint: Checkpoint) -> Canvas:
     Raises:
         ValueError: the text is too long, has unknown characters or leaves nothing masked.
     """
-    mask_id, codec = checkpoint.model.mask_id, checkpoint.codec
+    mask_id, codec = checkpoint.model.mask_id, cast(TextCodec, checkpoint.codec)
     canvas = read_canvas(request.raw, codec)
     if request.fill:
         masks = torch.full((codec.length - len(canvas.tokens),), mask_id)

@@ -1,7 +1,7 @@
 """What the player asks while one edits a frame: how a text becomes tokens, what a mask may hide."""
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -11,7 +11,7 @@ from app.logic import described
 from app.render import pieces_of
 from app.shelf import Shelf
 from app.state import Settings
-from mdcore.codecs import HOLE
+from mdcore.codecs import HOLE, TextCodec
 
 MAX_TYPED = 2_000
 PATIENCE = 20.0  # seconds
@@ -74,6 +74,6 @@ def outlook(shelf: Shelf, lane: Lane, frame: object, position: object) -> Json:
     if logits.isnan().any():
         raise ValueError("The model returned NaN. Start with --dtype float32.")
     ((entropy, candidates),) = described(logits.log_softmax(-1))
-    words = pieces_of([token for token, _ in candidates], checkpoint.codec)
+    words = pieces_of([token for token, _ in candidates], cast(TextCodec, checkpoint.codec))
     shown = [[token, round(log_p, 4)] for token, log_p in candidates]
     return {"entropy": round(entropy, 2), "candidates": shown, "w": words}

@@ -25,7 +25,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -91,7 +91,7 @@ class Transcript:
         """The text as it stands, [MASK] for what is still masked."""
         if self._run is None:
             return ""
-        return self._run.checkpoint.codec.decode(torch.tensor(self.tokens))
+        return str(self._run.checkpoint.codec.decode(torch.tensor(self.tokens)))
 
     def _add(self, line: Json) -> str:
         self.text += _dump(line) + "\n"
@@ -181,7 +181,7 @@ class Transcript:
             return {}
         new = sorted(set(tokens) - self._known)
         self._known.update(new)
-        return pieces_of(new, self._run.checkpoint.codec)
+        return pieces_of(new, cast(TextCodec, self._run.checkpoint.codec))
 
 
 def pieces_of(tokens: Sequence[int], codec: TextCodec) -> dict[str, str | list[int]]:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -121,10 +122,10 @@ class Shelf:
         entry = self.find(name)
         loaded = self._loaded.get(entry.name)
         if loaded is not None:
-            return loaded.codec
+            return cast(TextCodec, loaded.codec)
         if entry.name not in self._codecs:
             spec = read_config(entry.folder)["model"]["codec"]
-            self._codecs[entry.name] = CODECS.build(spec, folder=entry.folder)
+            self._codecs[entry.name] = cast(TextCodec, CODECS.build(spec, folder=entry.folder))
         return self._codecs[entry.name]
 
     def load(self, name: str) -> Checkpoint:

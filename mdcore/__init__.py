@@ -12,7 +12,7 @@ from mdcore.codecs import CODECS, Codec
 from mdcore.diffusion import MD4, Denoiser, GenMD4, score, score_to_logits
 from mdcore.evaluation import Estimate, bits_per_token
 from mdcore.filters import FILTERS
-from mdcore.guidance import ClassifierFreeGuidance
+from mdcore.guidance import ClassifierFreeGuidance, guided
 from mdcore.hardware import matmul_dtype, pick_device
 from mdcore.registry import Registry, Spec
 from mdcore.sampling import SAMPLERS, Sampler, Start, Step
@@ -40,6 +40,7 @@ __all__ = [
     "Step",
     "bits_per_token",
     "build_model",
+    "guided",
     "load_checkpoint",
     "matmul_dtype",
     "pick_device",

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mdcore.backbones import BACKBONES
-from mdcore.codecs import CODECS, TextCodec
+from mdcore.codecs import CODECS, Codec
 from mdcore.diffusion import MD4, GenMD4
 from mdcore.hardware import matmul_dtype
 from mdcore.registry import Spec
@@ -28,12 +28,19 @@ WEIGHTS_FILE = "model.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """All that decides a model's shape: three specs and the number of classes."""
+    """All that decides a model's shape: three specs and the number of classes.
+
+    Attributes:
+        codec, schedule, backbone: each a name and its options.
+        num_classes: 0 for none.
+        class_names: one for each class, in the order of the labels; may be left empty.
+    """
 
     codec: Spec
     schedule: Spec
     backbone: Spec
     num_classes: int = 0
+    class_names: Sequence[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +57,7 @@ class Checkpoint:
     """
 
     model: MD4
-    codec: TextCodec
+    codec: Codec[Any]
     config: ModelConfig
     step: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -69,6 +76,7 @@ def build_model(config: ModelConfig) -> MD4:
         config.backbone,
         vocab_size=codec.vocab_size,
         length=codec.length,
+        shape=codec.shape,
         num_classes=config.num_classes,
     )
     cls = MD4 if schedule.shared else GenMD4

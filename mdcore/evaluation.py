@@ -42,7 +42,7 @@ def bits_per_token_draws(
 
     Args:
         model: in evaluation mode.
-        tokens: (n, L) long, on the model's device.
+        tokens: (n, L) of any integer type, on the model's device.
         condition: (n,) long, or None.
         draws: number of passes.
         generator: draws times and masks.
@@ -54,7 +54,7 @@ def bits_per_token_draws(
     for _ in range(draws):
         nats = 0.0
         for start in range(0, len(tokens), batch_size):
-            x = tokens[start : start + batch_size]
+            x = tokens[start : start + batch_size].long()
             label = None if condition is None else condition[start : start + batch_size]
             nats += len(x) * model.loss(x, label, generator=generator).item()
         yield nats / len(tokens) / math.log(2)

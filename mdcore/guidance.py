@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from mdcore.diffusion import MD4
+
 
 class ClassifierFreeGuidance(nn.Module):
     """A Denoiser whose logits are pushed away from the unconditional ones.
@@ -46,3 +48,17 @@ class ClassifierFreeGuidance(nn.Module):
         logits = self.denoiser(z_t.repeat(2, 1), t.repeat(2), both, select=chosen)
         conditional, unconditional = logits.chunk(2)
         return torch.lerp(unconditional, conditional, self.scale)
+
+
+def guided(model: MD4, scale: float, num_classes: int) -> MD4:
+    """The same model, its logits guided by `scale`; the weights are shared.
+
+    Raises:
+        ValueError: the model has no classes, or the scale is negative.
+    """
+    if not num_classes:
+        raise ValueError("this model has no classes, so there is nothing to guide towards.")
+    denoiser = ClassifierFreeGuidance(model.denoiser, scale, num_classes)
+    wrapped = type(model)(denoiser, model.schedule, model.vocab_size)
+    wrapped.compute_dtype = model.compute_dtype
+    return wrapped.train(model.training)

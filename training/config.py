@@ -23,6 +23,7 @@ class TrainConfig:
         accumulation: parts into which a batch is split to save memory.
         warmup: steps of linear warm-up; cosine decay to zero follows.
         clip: largest norm of the gradient.
+        label_dropout: share of labels hidden in training, which guidance needs; 0 without classes.
         ema: decay of the averaged weights that are evaluated and saved.
         seed: of the weights, the batches, the times and the masks.
         compile: torch.compile the backbone.
@@ -42,6 +43,7 @@ class TrainConfig:
     accumulation: int = 1
     warmup: int
     clip: float = 1.0
+    label_dropout: float = 0.1
     ema: float
     seed: int = 0
     compile: bool = False
@@ -134,6 +136,96 @@ PRESETS: dict[str, TrainConfig] = {
         batch_size=512,
         accumulation=16,
         warmup=2000,
+        ema=0.9999,
+    ),
+    "mnist": TrainConfig(
+        model=ModelConfig(
+            codec={"name": "pixels", "height": 28, "width": 28, "channels": 1},
+            schedule={"name": "linear"},
+            backbone={"name": "unet", "widths": [32, 128, 192], "blocks": [1, 2, 2]},
+        ),
+        data={"name": "hub_pictures", "repository": "ylecun/mnist"},
+        optimizer={"name": "muon"},
+        steps=6000,
+        batch_size=64,
+        warmup=100,
+        ema=0.999,
+        evaluate_every=500,
+        sample_every=500,
+        checkpoint_every=500,
+        evaluation_examples=500,
+        evaluation_draws=2,
+    ),
+    "emoji": TrainConfig(
+        model=ModelConfig(
+            codec={"name": "palette", "height": 32, "width": 32, "colours": 64},
+            schedule={"name": "linear"},
+            backbone={
+                "name": "unet",
+                "widths": [32, 96, 160],
+                "blocks": [1, 2, 2],
+                "dropout": 0.1,
+            },
+        ),
+        data={"name": "pictures", "exclude": "skin", "flip": True, "shift": 2},
+        optimizer={"name": "muon"},
+        steps=5000,
+        batch_size=32,
+        warmup=100,
+        ema=0.999,
+        evaluate_every=500,
+        sample_every=500,
+        checkpoint_every=500,
+        evaluation_examples=200,
+        evaluation_draws=2,
+    ),
+    "cifar10": TrainConfig(
+        model=ModelConfig(
+            codec={"name": "pixels", "height": 32, "width": 32, "channels": 3},
+            schedule={"name": "cosine"},
+            backbone={
+                "name": "unet",
+                "widths": [128],
+                "blocks": [32],
+                "middle_depth": 1,
+                "dropout": 0.1,
+            },
+        ),
+        data={
+            "name": "hub_pictures",
+            "repository": "uoft-cs/cifar10",
+            "image": "img",
+        },
+        optimizer={"name": "adamw", "learning_rate": 4e-4, "weight_decay": 0.01},
+        steps=2_000_000,
+        batch_size=256,
+        warmup=100,
+        ema=0.9999,
+    ),
+    "imagenet64": TrainConfig(
+        model=ModelConfig(
+            codec={"name": "pixels", "height": 64, "width": 64, "channels": 3},
+            schedule={"name": "cosine"},
+            backbone={
+                "name": "unet",
+                "widths": [256],
+                "blocks": [24],
+                "middle_depth": 12,
+                "middle_width": 768,
+                "middle_heads": 12,
+                "middle_patch": 2,
+            },
+        ),
+        data={
+            "name": "hub_pictures",
+            "repository": "benjamin-paine/imagenet-1k-64x64",
+            "validation": "validation",
+        },
+        optimizer={"name": "adamw", "learning_rate": 2e-4, "weight_decay": 0.01},
+        steps=2_000_000,
+        batch_size=512,
+        accumulation=16,
+        warmup=100,
         ema=0.9999,
     ),
 }

@@ -3,17 +3,18 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
-from torch import Tensor
 from tqdm import tqdm
 
 from mdcore.checkpoint import Checkpoint, load_checkpoint
+from mdcore.codecs import ImageCodec
 from mdcore.evaluation import bits_per_token_draws, estimate
 from mdcore.hardware import DeviceName, pick_device
 from training.command import command
-from training.data import DATASETS, Source, read_windows
+from training.data import DATASETS, Examples, read_pictures, read_windows
 from training.loop import figures
 
 
@@ -24,40 +25,57 @@ class Arguments:
     checkpoint: tyro.conf.Positional[Path]
     """Folder of a trained model."""
     data: tyro.conf.Positional[str]
-    """A text file, measured whole; a folder, of which the validation split is measured as training
-    would split it; or the name of a data set on the hub."""
+    """A text file, measured whole; a folder (or, for images, an idx or npz data set), of which the
+    validation split is measured as training would split it; or the name of a data set on the
+    hub."""
     draws: int = 8
     """Passes over the data, each with new times and masks."""
     seed: int = 0
     """Of times and masks."""
     limit: int | None = None
-    """Measure the first N windows only."""
+    """Measure the first N examples only."""
     device: DeviceName = "auto"
     """Where to compute."""
 
 
-def open_source(checkpoint: Checkpoint, data: str) -> Source:
-    """The data, prepared as the checkpoint's training data was."""
-    trained_on = dict(checkpoint.training.get("data", {"name": "text"}))
-    if not Path(data).exists():
-        return DATASETS.build({"name": "hub", "repository": data})
-    if trained_on["name"] == "hub":
-        trained_on = {"name": "text"}
-    return DATASETS.build({**trained_on, "paths": [data], "whole": Path(data).is_file()})
+def read_examples(checkpoint: Checkpoint, data: str) -> Examples:
+    """The data's validation split, prepared as the checkpoint's training data was.
+
+    Raises:
+        ValueError: the data cannot be read.
+    """
+    codec: Any = checkpoint.codec
+    images = isinstance(codec, ImageCodec)
+    spec = dict(checkpoint.training.get("data", {"name": "pictures" if images else "text"}))
+    if Path(data).exists():
+        local = DATASETS[spec["name"]].local
+        spec = spec if spec["name"] == local else {"name": local}
+        whole = Path(data).is_file() and not images
+        spec |= {"paths": [data], "whole": whole}
+    else:
+        spec = {"name": "hub_pictures" if images else "hub", "repository": data}
+    source: Any = DATASETS.build(spec)
+    if images:
+        return read_pictures(source, "validation", codec)
+    return Examples(read_windows(source.documents("validation"), codec))
 
 
-def measure(checkpoint: Checkpoint, windows: Tensor, draws: int, seed: int) -> dict[str, float]:
-    """The figures of windows (n, L)."""
+def measure(checkpoint: Checkpoint, examples: Examples, draws: int, seed: int) -> dict[str, float]:
+    """The figures of examples."""
     if draws < 2:
         raise ValueError(f"--draws is {draws}; a standard error needs at least 2.")
     device = next(checkpoint.model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
+    x, condition = examples.to(device)
     passes = bits_per_token_draws(
-        checkpoint.model, windows.to(device), draws=draws, generator=generator
+        checkpoint.model,
+        x,
+        condition,
+        draws=draws,
+        generator=torch.Generator(device).manual_seed(seed),
     )
     per_token = estimate(list(tqdm(passes, total=draws, unit="draw")))
     return {
-        **figures(per_token, windows, checkpoint.codec),
+        **figures(per_token, examples.x, checkpoint.codec),
         "perplexity": per_token.perplexity,
         "draws": draws,
     }
@@ -66,9 +84,8 @@ def measure(checkpoint: Checkpoint, windows: Tensor, draws: int, seed: int) -> d
 def run(arguments: Arguments) -> None:
     """Measure and print one JSON object."""
     checkpoint = load_checkpoint(arguments.checkpoint, device=pick_device(arguments.device))
-    source = open_source(checkpoint, arguments.data)
-    windows = read_windows(source.documents("validation"), checkpoint.codec)[: arguments.limit]
-    print(json.dumps(measure(checkpoint, windows, arguments.draws, arguments.seed)))
+    examples = read_examples(checkpoint, arguments.data).take(slice(arguments.limit))
+    print(json.dumps(measure(checkpoint, examples, arguments.draws, arguments.seed)))
 
 
 if __name__ == "__main__":

@@ -4,30 +4,22 @@ Every random number of a step is a function of (seed, step), so that a run that 
 resumed is, bit for bit, the run that was never stopped.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
-from mdcore.codecs import BPE, CODECS, TOKENIZER_FILE, TextCodec, read_tokenizer
+from mdcore.codecs import Codec, TextCodec
 from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate, bits_per_token
 from training.config import TrainConfig
-from training.data import (
-    DATASETS,
-    Batches,
-    Source,
-    StreamedWindows,
-    Windows,
-    read_tokens,
-    read_windows,
-)
+from training.data import Examples
+from training.prepare import prepare
 from training.run import STATE_FILE, Run, start
 
 
@@ -52,7 +44,7 @@ class Record:
     learning_rate_factor: float
     validation: Mapping[str, float]
     model: MD4
-    codec: TextCodec
+    codec: Codec[Any]
 
 
 def train(
@@ -74,12 +66,8 @@ def train(
         FloatingPointError: the loss is not finite; the last checkpoint is kept.
     """
     _check_folder(config.out, resume=resume)
-    source = DATASETS.build(config.data)
-    validation_texts = list(source.documents("validation"))
-    codec = build_codec(config, source, resume=resume)
-    config = with_vocabulary(config, codec)
-    batches = open_batches(config, source, codec)
-    validation = read_windows(validation_texts, codec)
+    prepared = prepare(config, resume=resume)
+    config, codec = prepared.config, prepared.codec
     run = start(config, codec, device)
     if resume:
         run.resume()
@@ -87,13 +75,14 @@ def train(
     saved_at = logged_at = time.monotonic()
     try:
         while run.step < config.steps:
-            losses.append(update(run, batches.batch(run.step).to(device)))
+            losses.append(update(run, prepared.batches.batch(run.step).to(device)))
             if run.step % config.log_every and run.step < config.steps:
                 continue
             loss = torch.stack(losses).mean().item()
             _check_finite(loss, run)
             rate = len(losses) * config.batch_size * codec.length / (time.monotonic() - logged_at)
-            metrics = evaluate(run, validation, device) if _due(run, config.evaluate_every) else {}
+            due = _due(run, config.evaluate_every)
+            metrics = evaluate(run, prepared.validation, device) if due else {}
             overdue = time.monotonic() - saved_at > 60 * config.checkpoint_minutes
             if metrics or overdue or _due(run, config.checkpoint_every):
                 run.save(metrics)
@@ -139,15 +128,17 @@ def _check_finite(loss: float, run: Run) -> None:
         )
 
 
-def update(run: Run, x: Tensor) -> Tensor:
-    """One optimizer step on a batch (B, L); returns its loss, () nats per token."""
-    config = run.config
+def update(run: Run, batch: Examples) -> Tensor:
+    """One optimizer step on a batch; returns its loss, () nats per token."""
+    config, device = run.config, batch.x.device
     seed = (config.seed << 32) + run.step
     torch.manual_seed(seed)
-    generator = torch.Generator(x.device).manual_seed(seed)
-    total = torch.zeros((), dtype=torch.float64, device=x.device)
-    for part in x.chunk(config.accumulation):
-        loss = run.model.loss(part, generator=generator) / config.accumulation
+    generator = torch.Generator(device).manual_seed(seed)
+    condition = _drop_labels(batch.condition, config, generator)
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for rows in torch.arange(len(batch.x), device=device).chunk(config.accumulation):
+        part = Examples(batch.x, condition).take(rows)
+        loss = run.model.loss(*part, generator=generator) / config.accumulation
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
@@ -155,6 +146,16 @@ def update(run: Run, x: Tensor) -> Tensor:
     run.step += 1
     run.ema.update(run.model, run.step)
     return total
+
+
+def _drop_labels(
+    condition: Tensor | None, config: TrainConfig, generator: torch.Generator
+) -> Tensor | None:
+    """The labels (B,), some of them replaced by the label that stands for "no class"."""
+    if condition is None:
+        return None
+    chance = torch.rand(condition.shape, generator=generator, device=condition.device)
+    return torch.where(chance < config.label_dropout, config.model.num_classes, condition)
 
 
 def learning_rate_factor(config: TrainConfig, step: int) -> float:
@@ -165,62 +166,34 @@ def learning_rate_factor(config: TrainConfig, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def evaluate(run: Run, validation: Tensor, device: torch.device) -> dict[str, float]:
-    """Figures of the averaged model on validation windows, each time with the same noise."""
-    count = min(run.config.evaluation_examples, len(validation))
-    windows = validation[torch.linspace(0, len(validation) - 1, count).long()]
-    generator = torch.Generator(device).manual_seed(0)
+def evaluate(run: Run, validation: Examples, device: torch.device) -> dict[str, float]:
+    """Figures of the averaged model on validation examples, each time with the same noise."""
+    count = min(run.config.evaluation_examples, len(validation.x))
+    chosen = validation.take(torch.linspace(0, len(validation.x) - 1, count).long())
+    x, condition = chosen.to(device)
     per_token = bits_per_token(
         run.ema.model,
-        windows.to(device),
+        x,
+        condition,
         draws=run.config.evaluation_draws,
-        generator=generator,
+        generator=torch.Generator(device).manual_seed(0),
     )
-    return figures(per_token, windows, run.codec)
+    return figures(per_token, chosen.x, run.codec)
 
 
-def figures(per_token: Estimate, windows: Tensor, codec: TextCodec) -> dict[str, float]:
-    """An estimate on windows (n, L) in bits per token and in bits per character."""
-    characters = sum(len(codec.decode(window)) for window in windows)
-    per_character = per_token.scaled(windows.numel() / characters)
-    return {
+def figures(per_token: Estimate, x: Tensor, codec: Codec[Any]) -> dict[str, float]:
+    """An estimate on examples (n, L) in bits per token and, for text, in bits per character."""
+    measured = {
         "bits_per_token": per_token.mean,
         "standard_error": per_token.standard_error,
-        "tokens": windows.numel(),
+        "tokens": x.numel(),
+    }
+    if not isinstance(codec, TextCodec):
+        return measured
+    characters = sum(len(codec.decode(window)) for window in x)
+    per_character = per_token.scaled(x.numel() / characters)
+    return measured | {
         "bits_per_character": per_character.mean,
         "bits_per_character_standard_error": per_character.standard_error,
         "characters": characters,
     }
-
-
-def build_codec(config: TrainConfig, source: Source, *, resume: bool) -> TextCodec:
-    """The codec of a run: a BPE comes from the run's folder, from `tokenizer`, or from training."""
-    if CODECS[config.model.codec["name"]] is not BPE:
-        return CODECS.build(config.model.codec)
-    length, own = config.model.codec["length"], config.out / TOKENIZER_FILE
-    if resume:
-        return BPE.from_tokenizer(read_tokenizer(own), length)
-    if config.tokenizer is None:
-        codec = BPE.train(source.documents("train"), config.model.codec["vocab_size"], length)
-    elif Path(config.tokenizer).exists():
-        codec = BPE.from_tokenizer(read_tokenizer(Path(config.tokenizer)), length)
-    else:
-        codec = BPE.from_tokenizer(Tokenizer.from_pretrained(config.tokenizer), length)
-    codec.save(config.out)
-    return codec
-
-
-def with_vocabulary(config: TrainConfig, codec: TextCodec) -> TrainConfig:
-    """The config with the codec's real vocabulary: little text has fewer pairs to merge."""
-    if not isinstance(codec, BPE):
-        return config
-    spec = {**config.model.codec, "vocab_size": codec.vocab_size}
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, codec=spec))
-
-
-def open_batches(config: TrainConfig, source: Source, codec: TextCodec) -> Batches:
-    """Training batches of a source."""
-    if source.streamed:
-        return StreamedWindows(lambda: source.documents("train"), codec, config.batch_size)
-    tokens = read_tokens(source.documents("train"), codec)
-    return Windows(tokens, length=codec.length, batch_size=config.batch_size, seed=config.seed)

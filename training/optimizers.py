@@ -70,10 +70,10 @@ class AdamW(Optimizer):
 
 @OPTIMIZERS.register("muon")
 class Muon(Optimizer):
-    """Muon for the blocks' matrices, AdamW for embedding, head and gains: learns in fewer steps.
+    """Muon for the inner matrices, AdamW for embedding, head and gains: learns in fewer steps.
 
     Args:
-        model: whose denoiser has `blocks`.
+        model: whose denoiser has an `embedding` and a `head`.
         learning_rate: of AdamW.
         matrix_learning_rate: of Muon.
         weight_decay: of all matrices.
@@ -86,8 +86,11 @@ class Muon(Optimizer):
         matrix_learning_rate: float = 0.02,
         weight_decay: float = 0.01,
     ) -> None:
+        outer = ("embedding", "head", "conditioning", "schedule")
         matrices = [
-            p for name, p in model.named_parameters() if ".blocks." in name and p.dim() == 2
+            p
+            for name, p in model.named_parameters()
+            if p.dim() == 2 and not any(part in name for part in outer)
         ]
         chosen = {id(p) for p in matrices}
         others = [p for p in model.parameters() if id(p) not in chosen]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mdcore.checkpoint import Checkpoint, build_model, save_checkpoint
-from mdcore.codecs import TextCodec
+from mdcore.codecs import Codec
 from mdcore.diffusion import MD4
 from mdcore.hardware import matmul_dtype
 from training.config import TrainConfig
@@ -28,7 +29,7 @@ class Run:
     """Everything that changes while a run goes on."""
 
     config: TrainConfig
-    codec: TextCodec
+    codec: Codec[Any]
     model: MD4
     ema: EMA
     optimizer: Optimizer
@@ -111,7 +112,7 @@ def _check_same_run(stored: dict[str, object], asked: dict[str, object], path: P
             )
 
 
-def start(config: TrainConfig, codec: TextCodec, device: torch.device) -> Run:
+def start(config: TrainConfig, codec: Codec[Any], device: torch.device) -> Run:
     """A run before its first step."""
     # torch's initialisers and dropout draw from the global generator: here alone it is seeded.
     torch.manual_seed(config.seed)

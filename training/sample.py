@@ -1,4 +1,7 @@
-"""Draw from a checkpoint: python -m training.sample CHECKPOINT [--prompt TEXT | --infill TEXT]."""
+"""Draw from a checkpoint.
+
+python -m training.sample CHECKPOINT [--prompt TEXT | --infill TEXT | --image F --mask F] [--out F]
+"""
 
 import sys
 from collections.abc import Iterator
@@ -7,17 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 import tyro
 from torch import Tensor
 from tqdm import tqdm
 
 from mdcore.checkpoint import Checkpoint, load_checkpoint
-from mdcore.codecs import TextCodec
+from mdcore.codecs import ImageCodec, TextCodec
 from mdcore.filters import FILTERS
+from mdcore.guidance import guided
 from mdcore.hardware import DeviceName, pick_device
 from mdcore.sampling import GRIDS, SAMPLERS, Sampler
 from training.command import command
+from training.sheet import given_pictures, holes_to_fill, punch, read_mask, sheet
+
+INFILL_COLUMNS = 9  # three threes a row
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,16 @@ class Arguments:
     """Text that the samples begin with."""
     infill: str = ""
     """Text with holes, each [MASK] one token, to be filled in."""
+    image: Path | None = None
+    """A picture to fill in where it is transparent or masked; or a folder, idx or npz data set, of
+    whose held-out pictures the first ones are filled in."""
+    mask: str | None = None
+    """What to fill in: a picture, bright where it is to be filled in; or left, right, top, bottom,
+    centre or random."""
     label: int | None = None
     """Class of the samples, for a model that has classes."""
+    guidance: float = 1.0
+    """Scale of classifier-free guidance; above 1 exaggerates the class."""
     steps: int = 256
     """Sampling steps; more steps, better samples."""
     sampler: Annotated[str, tyro.conf.arg(constructor=Literal[tuple(SAMPLERS)])] = "ancestral"
@@ -49,12 +65,12 @@ class Arguments:
     batch_size: int = 16
     """How many at once."""
     out: Path | None = None
-    """A text file to write instead of standard output."""
+    """A file to write: text instead of standard output; for images, a contact sheet."""
     device: DeviceName = "auto"
     """Where to compute."""
 
 
-def canvas(codec: TextCodec, prompt: str, infill: str) -> Tensor:
+def text_canvas(codec: TextCodec, prompt: str, infill: str) -> Tensor:
     """What the sampler starts from, (L,): the infill text, or a prompt followed by masks.
 
     Raises:
@@ -75,9 +91,9 @@ def canvas(codec: TextCodec, prompt: str, infill: str) -> Tensor:
 
 
 def draw(
-    checkpoint: Checkpoint, sampler: Sampler, start: Tensor, seeds: range, arguments: Arguments
-) -> Iterator[str]:
-    """One text a seed; a seed's text does not depend on the others.
+    checkpoint: Checkpoint, sampler: Sampler, starts: Tensor, seeds: range, arguments: Arguments
+) -> Iterator[Tensor]:
+    """Tokens (L,) for each start (n, L) and seed; what a seed gives does not depend on the others.
 
     Raises:
         ValueError: the model has no such class.
@@ -85,16 +101,63 @@ def draw(
     classes, label = checkpoint.config.num_classes, arguments.label
     if label is not None and not 0 <= label < classes:
         raise ValueError(f"--label is {label}; this model has {classes} classes, counted from 0.")
-    device = next(checkpoint.model.parameters()).device
+    model = checkpoint.model
+    if arguments.guidance != 1:
+        model = guided(model, arguments.guidance, classes)
+    device = next(model.parameters()).device
     with tqdm(total=len(seeds), unit="sample", disable=len(seeds) == 1) as bar:
         for first in range(0, len(seeds), arguments.batch_size):
             batch = seeds[first : first + arguments.batch_size]
             generators = [torch.Generator().manual_seed(seed) for seed in batch]
-            z = start.to(device).repeat(len(batch), 1)
+            z = starts[first : first + arguments.batch_size].to(device)
             condition = None if label is None else torch.full((len(batch),), label, device=device)
-            for row in sampler(checkpoint.model, z, condition, generator=generators).cpu():
-                yield checkpoint.codec.decode(row)
+            yield from sampler(model, z, condition, generator=generators).cpu()
             bar.update(len(batch))
+
+
+def sample_text(
+    checkpoint: Checkpoint, codec: TextCodec, sampler: Sampler, arguments: Arguments
+) -> None:
+    """Print the texts, or write them to --out."""
+    if arguments.image or arguments.mask:
+        raise ValueError("This model writes text; --image and --mask are for models of images.")
+    start = text_canvas(codec, arguments.prompt, arguments.infill)
+    seeds = range(arguments.seed, arguments.seed + arguments.count)
+    rows = draw(checkpoint, sampler, start.repeat(len(seeds), 1), seeds, arguments)
+    out = arguments.out
+    with out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout) as file:
+        for seed, row in zip(seeds, rows, strict=True):
+            heading = f"--- seed {seed}\n" if arguments.count > 1 else ""
+            file.write(f"{heading}{codec.decode(row)}\n")
+
+
+def sample_images(
+    checkpoint: Checkpoint, codec: ImageCodec, sampler: Sampler, arguments: Arguments
+) -> None:
+    """Write a contact sheet: samples, or threes of given, with holes, and filled in.
+
+    Raises:
+        ValueError: there is no --out, or nothing to fill in.
+    """
+    if arguments.prompt or arguments.infill:
+        raise ValueError("This model draws images; --prompt and --infill are for models of text.")
+    if arguments.out is None:
+        raise ValueError("Name the picture to write with --out FILE.png.")
+    masks = torch.full((codec.length,), codec.vocab_size)
+    shown: list[list[np.ndarray]] = [[] for _ in range(arguments.count)]
+    starts = masks.repeat(arguments.count, 1)
+    if arguments.image is not None:
+        mask = read_mask(arguments.mask, codec) if arguments.mask else None
+        given = list(given_pictures(arguments.image, codec, arguments.count))
+        holed = [punch(image, mask, codec.channels) for image in given]
+        shown = [list(pair) for pair in zip(given, holed, strict=True)]
+        starts = torch.stack([holes_to_fill(image, codec) for image in holed])
+    seeds = range(arguments.seed, arguments.seed + len(starts))
+    for tiles, row in zip(shown, draw(checkpoint, sampler, starts, seeds, arguments), strict=True):
+        tiles.append(codec.decode(row))
+    tiles = [tile for group in shown for tile in group]
+    infilling = arguments.image is not None
+    sheet(tiles, columns=INFILL_COLUMNS if infilling else None).save(arguments.out)
 
 
 def run(arguments: Arguments) -> None:
@@ -110,14 +173,11 @@ def run(arguments: Arguments) -> None:
         {"name": arguments.sampler, "steps": arguments.steps, "grid": arguments.grid},
         filters=filters,
     )
-    start = canvas(checkpoint.codec, arguments.prompt, arguments.infill)
-    seeds = range(arguments.seed, arguments.seed + arguments.count)
-    texts = draw(checkpoint, sampler, start, seeds, arguments)
-    out = arguments.out
-    with out.open("w", encoding="utf-8") if out else nullcontext(sys.stdout) as file:
-        for seed, text in zip(seeds, texts, strict=True):
-            heading = f"--- seed {seed}\n" if arguments.count > 1 else ""
-            file.write(f"{heading}{text}\n")
+    match checkpoint.codec:
+        case ImageCodec() as codec:
+            sample_images(checkpoint, codec, sampler, arguments)
+        case TextCodec() as codec:
+            sample_text(checkpoint, codec, sampler, arguments)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
+from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -18,6 +19,7 @@ from mdcore.hardware import DeviceName, matmul_dtype, pick_device
 from mdcore.sampling import SAMPLERS
 from training.command import command
 from training.config import PRESETS, TrainConfig
+from training.data import DATASETS
 from training.loop import Record, train
 
 
@@ -28,7 +30,8 @@ class Arguments:
     preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(constructor=Literal[tuple(PRESETS)])]
     """What to train."""
     data: tuple[Path, ...] = ()
-    """Text files, or folders of .txt files, to train on instead of the preset's data."""
+    """Files or folders to train on instead of the preset's data: .txt files for text; image files,
+    npz or idx files for pictures."""
     out: Path | None = None
     """Folder for the results; runs/PRESET if not given."""
     steps: int | None = None
@@ -77,7 +80,8 @@ def configure(arguments: Arguments) -> TrainConfig:
         if name in names and value is not None
     }
     if arguments.data:
-        own = config.data if "held_out" in config.data else {"name": "text"}
+        local = DATASETS[config.data["name"]].local
+        own = config.data if config.data["name"] == local else {"name": local}
         chosen["data"] = {**own, "paths": [str(path) for path in arguments.data]}
     if arguments.learning_rate is not None:
         chosen["optimizer"] = {**config.optimizer, "learning_rate": arguments.learning_rate}
@@ -104,12 +108,25 @@ def describe(record: Record) -> dict[str, float]:
     return line | {f"validation_{name}": value for name, value in record.validation.items()}
 
 
-def draw(record: Record, device: torch.device) -> str:
-    """One sample of the averaged model, with the same noise each time."""
+def draw(record: Record, device: torch.device) -> Any:
+    """Raw data of one sample of the averaged model, with the same noise each time."""
     masks = torch.full((1, record.codec.length), record.model.mask_id, device=device)
     sampler = SAMPLERS.build({"name": "ancestral", "steps": 128})
     generator = torch.Generator().manual_seed(0)
     return record.codec.decode(sampler(record.model, masks, generator=generator)[0].cpu())
+
+
+def keep_sample(record: Record, device: torch.device, board: SummaryWriter, out: Path) -> str:
+    """Draw a sample and log it; returns what to say of it."""
+    raw = draw(record, device)
+    if isinstance(raw, str):
+        board.add_text("sample", raw, record.step)
+        return raw
+    board.add_image("sample", raw, record.step, dataformats="HWC")
+    path = out / "samples" / f"{record.step:07}.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(raw.squeeze()).save(path)
+    return str(path)
 
 
 class Interrupt:
@@ -156,9 +173,8 @@ def run(arguments: Arguments) -> None:
             show(bar, line)
             if record.step // config.sample_every > sampled or record.step == config.steps:
                 sampled = record.step // config.sample_every
-                text = draw(record, device)
-                board.add_text("sample", text, record.step)
-                bar.write(f"--- sample at step {record.step}\n{text}\n---")
+                said = keep_sample(record, device, board, config.out)
+                bar.write(f"--- sample at step {record.step}\n{said}\n---")
             if interrupt.asked:
                 records.close()
                 bar.write(
@@ -176,11 +192,14 @@ def show(bar: "tqdm[None]", line: dict[str, float]) -> None:
         f"{line['tokens_per_second']:,.0f} tokens/s",
         refresh=False,
     )
-    if "validation_bits_per_character" in line:
-        bar.write(
-            f"step {line['step']:,}: validation {line['validation_bits_per_character']:.4f} "
-            f"± {line['validation_bits_per_character_standard_error']:.4f} bits per character"
-        )
+    for name, unit in (("bits_per_character", "bits per character"), ("bits_per_token", "bits")):
+        if f"validation_{name}" in line:
+            error = "standard_error" if unit == "bits" else f"{name}_standard_error"
+            bar.write(
+                f"step {line['step']:,}: validation {line[f'validation_{name}']:.4f} "
+                f"± {line[f'validation_{error}']:.4f} {unit}"
+            )
+            break
 
 
 if __name__ == "__main__":

@@ -2,5 +2,6 @@
 
 from mdcore.backbones.layers import BACKBONES
 from mdcore.backbones.transformer import Transformer
+from mdcore.backbones.unet import UNet
 
-__all__ = ["BACKBONES", "Transformer"]
+__all__ = ["BACKBONES", "Transformer", "UNet"]

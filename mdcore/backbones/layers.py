@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mdcore.registry import Registry
 
@@ -27,6 +28,9 @@ class Conditioning(nn.Module):
             else None
         )
         self.label = nn.Embedding(num_classes + 1, width) if num_classes else None
+        for parameter in self.parameters():
+            if parameter.dim() == 2:
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
 
     def forward(self, t: Tensor, condition: Tensor | None) -> Tensor:
         """T (B,) in [0, 1] and condition (B,) long or None -> (B, width)."""
@@ -61,3 +65,86 @@ def rotary_angle(length: int, head_width: int, device: torch.device) -> Tensor:
     """Angles of RoPE for positions 0 to length - 1, (L, D/2)."""
     frequency = 10_000 ** -torch.arange(0, 1, 2 / head_width, device=device)
     return torch.outer(torch.arange(length, device=device), frequency)
+
+
+class Block(nn.Module):
+    """Attention and a gated MLP, each on a normalised residual stream.
+
+    With a conditioning vector, scale, shift and gate come from it and start at zero (adaLN-zero,
+    arXiv 2212.09748); without one the norms carry learned scales.
+
+    Args:
+        width: of the residual stream; a multiple of heads, width / heads even.
+        heads: attention heads.
+        hidden: width of the gated MLP; 8/3 of width, rounded up to a multiple of 64, if None.
+        dropout: on the residual branches, in training.
+        condition: width of the conditioning vector, None for none.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        condition: int | None = None,
+    ) -> None:
+        super().__init__()
+        if width % (2 * heads):
+            raise ValueError(f"width {width} must be a multiple of 2 x heads = {2 * heads}.")
+        hidden = hidden or math.ceil(width * 8 / 3 / 64) * 64
+        self.heads = heads
+        self.dropout = dropout
+        self.norm_attention = nn.RMSNorm(width, elementwise_affine=condition is None)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.norm_q = nn.RMSNorm(width // heads)
+        self.norm_k = nn.RMSNorm(width // heads)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.norm_mlp = nn.RMSNorm(width, elementwise_affine=condition is None)
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.mlp_out = nn.Linear(hidden, width, bias=False)
+        self.modulation = nn.Linear(condition, 6 * width) if condition else None
+
+    def forward(
+        self, x: Tensor, c: Tensor | None, angle: Tensor, together: Tensor | None
+    ) -> Tensor:
+        """X (B, L, W), c (B, condition), together (B, 1, L, L) bool, or None each -> (B, L, W)."""
+        if self.modulation is None or c is None:
+            x = x + self._drop(self._attend(self.norm_attention(x), angle, together))
+            return x + self._drop(self._mlp(self.norm_mlp(x)))
+        modulation: Tensor = self.modulation(c)[:, None]
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = modulation.chunk(6, dim=-1)
+        h = self.norm_attention(x) * (1 + scale_a) + shift_a
+        x = x + gate_a * self._drop(self._attend(h, angle, together))
+        h = self.norm_mlp(x) * (1 + scale_m) + shift_m
+        return x + gate_m * self._drop(self._mlp(h))
+
+    def _attend(self, x: Tensor, angle: Tensor, together: Tensor | None) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = rotate(self.norm_q(q.float()), angle), rotate(self.norm_k(k.float()), angle)
+        h = functional.scaled_dot_product_attention(
+            q.to(v.dtype), k.to(v.dtype), v, attn_mask=together
+        )
+        out: Tensor = self.attention_out(h.transpose(1, 2).flatten(2))
+        return out
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        out: Tensor = self.mlp_out(functional.silu(gate) * up)
+        return out
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
+
+
+def initialise(blocks: nn.ModuleList) -> None:
+    """Start a stack of `Block`s: variance kept through each matrix, no modulation yet."""
+    for name, parameter in blocks.named_parameters():
+        if "modulation" in name:
+            nn.init.zeros_(parameter)
+        elif parameter.dim() == 2:
+            std = parameter.shape[1] ** -0.5
+            if name.endswith(("attention_out.weight", "mlp_out.weight")):
+                std /= math.sqrt(2 * len(blocks))  # the residual stream does not grow with depth
+            nn.init.normal_(parameter, std=std)

@@ -1,20 +1,27 @@
-"""Data sets: names of sources, each with its way to documents and their splits."""
+"""Data sets: names of sources, each with its way to examples and their splits."""
 
-from training.data.hub import Hub
+from training.data.hub import Hub, HubPictures
 from training.data.local import Books, Text
-from training.data.source import DATASETS, Source, Split
-from training.data.windows import Batches, StreamedWindows, Windows, read_tokens, read_windows
+from training.data.pictures import PictureBatches, Pictures, read_pictures
+from training.data.source import DATASETS, Batches, Examples, PictureSource, Source, Split
+from training.data.windows import StreamedWindows, Windows, read_tokens, read_windows
 
 __all__ = [
     "DATASETS",
     "Batches",
     "Books",
+    "Examples",
     "Hub",
+    "HubPictures",
+    "PictureBatches",
+    "PictureSource",
+    "Pictures",
     "Source",
     "Split",
     "StreamedWindows",
     "Text",
     "Windows",
+    "read_pictures",
     "read_tokens",
     "read_windows",
 ]

@@ -1,6 +1,9 @@
 """Data sets of the Hugging Face hub, streamed or whole."""
 
 from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from PIL import Image
 
 from training.data.source import DATASETS, Split
 
@@ -18,6 +21,8 @@ class Hub:
         validation_rows: how many, where the data set has no validation split.
         streamed: read on the fly instead of downloading first.
     """
+
+    local: ClassVar[str] = "text"
 
     def __init__(
         self,
@@ -41,19 +46,70 @@ class Hub:
         Raises:
             ValueError: the hub cannot be reached, or has no such data set or split.
         """
-        import datasets  # a second to import, and only hub data needs it
-
         own = split == "validation" and self.validation is not None
         name = self.validation if own else self.train
-        try:
-            rows = datasets.load_dataset(self.repository, split=name, streaming=self.streamed)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"The data set {self.repository!r} could not be read ({error}). Check the name and "
-                "the network, or train on local files with --data PATH."
-            ) from error
+        rows = _load(self.repository, name, streaming=self.streamed)
         if self.validation is None:
             held = self.validation_rows
             rows = rows.take(held) if split == "validation" else rows.skip(held)
         for row in rows:
             yield row[self.column]
+
+
+@DATASETS.register("hub_pictures")
+class HubPictures:
+    """Labelled pictures by their hub name.
+
+    Args:
+        repository: its name on the hub, or a local folder that `datasets` reads.
+        image: column of the pictures.
+        label: column of the labels.
+        train: name of the training split.
+        validation: name of the split to measure on.
+        flip: mirror half of the training pictures.
+        shift: move training pictures by up to so many pixels, their border repeated.
+    """
+
+    local: ClassVar[str] = "pictures"
+
+    def __init__(
+        self,
+        repository: str,
+        image: str = "image",
+        label: str = "label",
+        train: str = "train",
+        validation: str = "test",
+        flip: bool = False,
+        shift: int = 0,
+    ) -> None:
+        self.repository = repository
+        self.image, self.label = image, label
+        self.splits = {"train": train, "validation": validation}
+        self.flip, self.shift = flip, shift
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the labels."""
+        rows = _load(self.repository, self.splits["validation"], streaming=False)
+        return list(rows.features[self.label].names)
+
+    def pictures(self, split: Split) -> Iterator[tuple[Image.Image, int]]:
+        """The rows in the data set's order.
+
+        Raises:
+            ValueError: the hub cannot be reached, or has no such data set or split.
+        """
+        for row in _load(self.repository, self.splits[split], streaming=False):
+            yield row[self.image], row[self.label]
+
+
+def _load(repository: str, split: str | None, *, streaming: bool) -> Any:
+    import datasets  # a second to import, and only hub data needs it
+
+    try:
+        return datasets.load_dataset(repository, split=split, streaming=streaming)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"The data set {repository!r} could not be read ({error}). Check the name and "
+            "the network, or train on local files with --data PATH."
+        ) from error

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from training.data.source import DATASETS, Split
 
@@ -22,6 +23,7 @@ class Text:
         whole: both splits are all of the text: for measuring on it, not for training.
     """
 
+    local: ClassVar[str] = "text"
     streamed = False
 
     def __init__(
@@ -64,6 +66,8 @@ class Books(Text):
     of a paragraph are joined by a space, paragraphs are set apart by one blank line, quotes and
     dashes become those of a keyboard.
     """
+
+    local: ClassVar[str] = "books"
 
     def clean(self, text: str) -> str:
         """Plain paragraphs, one blank line between them."""

@@ -1,20 +1,68 @@
-"""What every source of documents offers."""
+"""What every source of data offers, and what a model is trained on."""
 
-from collections.abc import Iterator
-from typing import Literal, Protocol
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal, NamedTuple, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
 
 from mdcore.registry import Registry
 
 Split = Literal["train", "validation"]
 
-DATASETS: "Registry[Source]" = Registry("data set")
-
 
 class Source(Protocol):
-    """Documents in two splits; `streamed` ones are too many to hold in memory."""
+    """Documents in two splits; `streamed` ones are too many to hold in memory.
 
+    `local` names the source that reads files of this kind from a disk.
+    """
+
+    local: ClassVar[str]
     streamed: bool
 
     def documents(self, split: Split) -> Iterator[str]:
         """The documents of a split, in a fixed order."""
+        ...
+
+
+class PictureSource(Protocol):
+    """Pictures in two splits, with or without classes."""
+
+    local: ClassVar[str]
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the labels; empty if there are no classes."""
+        ...
+
+    def pictures(self, split: Split) -> Iterator[tuple[Image.Image, int | None]]:
+        """Each picture of a split with its label, None if there are no classes."""
+        ...
+
+
+DATASETS: "Registry[Source | PictureSource]" = Registry("data set")
+
+
+class Examples(NamedTuple):
+    """Clean tokens x (n, L) long and labels (n,) long, or None."""
+
+    x: Tensor
+    condition: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Examples":
+        """The same on another device."""
+        condition = None if self.condition is None else self.condition.to(device)
+        return Examples(self.x.to(device), condition)
+
+    def take(self, rows: Tensor | slice) -> "Examples":
+        """Some of the rows."""
+        return Examples(self.x[rows], None if self.condition is None else self.condition[rows])
+
+
+class Batches(Protocol):
+    """Batches that are a function of the step, so that a resumed run sees the same ones."""
+
+    def batch(self, step: int) -> Examples:
+        """This step's batch."""
         ...

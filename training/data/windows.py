@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from mdcore.codecs import TextCodec
-
-
-class Batches(Protocol):
-    """Batches that are a function of the step, so that a resumed run sees the same ones."""
-
-    def batch(self, step: int) -> Tensor:
-        """Tokens of this step's batch, (B, L) long."""
-        ...
+from training.data.source import Examples
 
 
 def read_tokens(documents: Iterable[str], codec: TextCodec) -> np.ndarray:
@@ -65,12 +58,12 @@ class Windows:
         self._batch_size = batch_size
         self._seed = seed
 
-    def batch(self, step: int) -> Tensor:
-        """Tokens of this step's batch, (B, L) long."""
+    def batch(self, step: int) -> Examples:
+        """This step's batch."""
         random = np.random.default_rng([self._seed, step])
         starts = random.integers(0, len(self._tokens) - self._length + 1, self._batch_size)
         windows = self._tokens[starts[:, None] + np.arange(self._length)]
-        return torch.from_numpy(windows.astype(np.int64))
+        return Examples(torch.from_numpy(windows.astype(np.int64)))
 
 
 class StreamedWindows:
@@ -86,13 +79,13 @@ class StreamedWindows:
         self._next_step = 0
         self._windows = self._stream()
 
-    def batch(self, step: int) -> Tensor:
-        """Tokens of this step's batch, (B, L) long."""
+    def batch(self, step: int) -> Examples:
+        """This step's batch."""
         if step != self._next_step:
             self._windows, self._next_step = self._stream(), 0
             while self._next_step < step:
                 self._take()
-        return self._take()
+        return Examples(self._take())
 
     def _take(self) -> Tensor:
         self._next_step += 1

@@ -1,7 +1,4 @@
-"""Codecs: raw text <-> tokens. A hole is part of the notation, both ways.
-
-In raw text a hole is written [MASK]; as a token it is the mask id, which is the vocabulary's size.
-"""
+"""Codecs of text: characters, bytes, byte pairs. A hole is written [MASK]."""
 
 import abc
 import re
@@ -9,40 +6,17 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
-from mdcore.registry import Registry
+from mdcore.codecs.base import CODECS, check_range
+from mdcore.registry import Spec
 
-Raw = TypeVar("Raw")
 HOLE = "[MASK]"
 TEXT8_ALPHABET = " abcdefghijklmnopqrstuvwxyz"
 TOKENIZER_FILE = "tokenizer.json"
-
-
-class Codec(Protocol[Raw]):
-    """Raw data <-> tokens in [0, vocab_size], of which vocab_size is the mask."""
-
-    vocab_size: int
-    length: int
-
-    def encode(self, raw: Raw) -> Tensor:
-        """Tokens of one example, (n,) long with n <= length; a hole becomes vocab_size."""
-        ...
-
-    def decode(self, tokens: Tensor) -> Raw:
-        """The raw data of (n,) tokens; a mask becomes a hole."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write the files that the codec needs beside its config, if any."""
-        ...
-
-
-CODECS: "Registry[TextCodec]" = Registry("codec")
 
 
 def _unknown(characters: list[tuple[str, int]]) -> ValueError:
@@ -62,6 +36,7 @@ class TextCodec(abc.ABC):
             raise ValueError(f"length is {length}; a codec needs at least 1 token.")
         self.vocab_size = vocab_size
         self.length = length
+        self.shape = (length,)
 
     @abc.abstractmethod
     def _encode_piece(self, text: str, start: int) -> list[int]:
@@ -111,12 +86,8 @@ class TextCodec(abc.ABC):
         Raises:
             ValueError: a token lies outside [0, vocab_size].
         """
+        check_range(tokens, self.vocab_size)
         ids: list[int] = tokens.tolist()
-        bad = [token for token in ids if not 0 <= token <= self.vocab_size]
-        if bad:
-            raise ValueError(
-                f"token {bad[0]} lies outside [0, {self.vocab_size}]; is this another codec's?"
-            )
         runs = groupby(ids, key=self.vocab_size.__eq__)
         return "".join(
             HOLE * len(list(run)) if masked else self._decode_piece(list(run))
@@ -148,6 +119,10 @@ class TextCodec(abc.ABC):
     def save(self, folder: Path) -> None:
         """Write the files that the codec needs beside its config; most need none."""
         return
+
+    def learned(self) -> Spec:
+        """The options of its spec that were found from data; most have none."""
+        return {}
 
 
 @CODECS.register("characters")
@@ -264,6 +239,10 @@ class BPE(TextCodec):
     def loosen(self, raw: str) -> str:
         """The text whose holes also cover the space before them: BPE tokens begin with theirs."""
         return raw.replace(f" {HOLE}", HOLE)
+
+    def learned(self) -> Spec:
+        """The real size of the vocabulary: little text has fewer pairs to merge."""
+        return {"vocab_size": self.vocab_size}
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json."""

@@ -1,0 +1,142 @@
+"""From a config to what the loop needs: the codec, the batches, the validation examples."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tokenizers import Tokenizer
+
+from mdcore.codecs import (
+    BPE,
+    CODECS,
+    TOKENIZER_FILE,
+    Codec,
+    ImageCodec,
+    Palette,
+    TextCodec,
+    read_tokenizer,
+)
+from mdcore.registry import Spec
+from training.config import TrainConfig
+from training.data import (
+    DATASETS,
+    Batches,
+    Examples,
+    PictureBatches,
+    PictureSource,
+    Source,
+    StreamedWindows,
+    Windows,
+    read_pictures,
+    read_tokens,
+    read_windows,
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run before it has a model.
+
+    Attributes:
+        config: with what was found in the data: the codec's colours or vocabulary, the classes.
+        codec: raw data <-> tokens.
+        batches: to train on.
+        validation: to measure on.
+    """
+
+    config: TrainConfig
+    codec: Codec[Any]
+    batches: Batches
+    validation: Examples
+
+
+def prepare(config: TrainConfig, *, resume: bool) -> Prepared:
+    """Read the data; a BPE is trained, a palette is found.
+
+    Args:
+        config: the run.
+        resume: take the tokenizer that the run trained before.
+
+    Raises:
+        ValueError: the data cannot be read, or are of another kind than the model.
+    """
+    source = DATASETS.build(config.data)
+    images = issubclass(CODECS[config.model.codec["name"]], ImageCodec)
+    if images != hasattr(source, "pictures"):
+        raise ValueError(
+            f"the data {config.data['name']!r} are {'text' if images else 'pictures'} and codec "
+            f"{config.model.codec['name']!r} is not for them; choose a preset of their kind."
+        )
+    if images:
+        return _prepare_pictures(config, cast(PictureSource, source))
+    return _prepare_text(config, cast(Source, source), resume=resume)
+
+
+def _prepare_text(config: TrainConfig, source: Source, *, resume: bool) -> Prepared:
+    texts = list(source.documents("validation"))
+    codec = _text_codec(config, source, resume=resume)
+    batches: Batches
+    if source.streamed:
+        batches = StreamedWindows(lambda: source.documents("train"), codec, config.batch_size)
+    else:
+        tokens = read_tokens(source.documents("train"), codec)
+        batches = Windows(
+            tokens, length=codec.length, batch_size=config.batch_size, seed=config.seed
+        )
+    validation = Examples(read_windows(texts, codec))
+    return Prepared(_with_found(config, codec, ()), codec, batches, validation)
+
+
+def _prepare_pictures(config: TrainConfig, source: PictureSource) -> Prepared:
+    codec = _image_codec(config.model.codec, source)
+    examples = read_pictures(source, "train", codec)
+    batches = PictureBatches(
+        examples,
+        shape=codec.shape,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        flip=bool(config.data.get("flip")),
+        shift=config.data.get("shift", 0),
+    )
+    validation = read_pictures(source, "validation", codec)
+    found = _with_found(config, codec, source.class_names)
+    return Prepared(found, codec, batches, validation)
+
+
+def _with_found(config: TrainConfig, codec: Codec[Any], class_names: Sequence[str]) -> TrainConfig:
+    """The config with what only the data could tell."""
+    model = dataclasses.replace(
+        config.model,
+        codec={**config.model.codec, **codec.learned()},
+        num_classes=len(class_names),
+        class_names=list(class_names),
+    )
+    return dataclasses.replace(config, model=model)
+
+
+def _image_codec(spec: Spec, source: PictureSource) -> ImageCodec:
+    codec = CODECS.build(spec)
+    if isinstance(codec, Palette) and not codec.found:
+        pictures = (picture for picture, _ in source.pictures("train"))
+        height, width, _ = codec.shape
+        return Palette.train(pictures, height=height, width=width, colours=codec.vocab_size)
+    return cast(ImageCodec, codec)
+
+
+def _text_codec(config: TrainConfig, source: Source, *, resume: bool) -> TextCodec:
+    """A BPE comes from the run's folder, from `tokenizer`, or from training."""
+    if not issubclass(CODECS[config.model.codec["name"]], BPE):
+        return cast(TextCodec, CODECS.build(config.model.codec))
+    length, own = config.model.codec["length"], config.out / TOKENIZER_FILE
+    if resume:
+        return BPE.from_tokenizer(read_tokenizer(own), length)
+    if config.tokenizer is None:
+        codec = BPE.train(source.documents("train"), config.model.codec["vocab_size"], length)
+    elif Path(config.tokenizer).exists():
+        codec = BPE.from_tokenizer(read_tokenizer(Path(config.tokenizer)), length)
+    else:
+        codec = BPE.from_tokenizer(Tokenizer.from_pretrained(config.tokenizer), length)
+    codec.save(config.out)
+    return codec
