@@ -12,13 +12,19 @@ from oracle import build_md4, build_schedule, seeded
 from torch import Tensor, nn
 
 from mdcore.backbones import BACKBONES
+from mdcore.backbones.unet import Conv
 from mdcore.diffusion import MD4
 from mdcore.evaluation import bits_per_token
 from mdcore.registry import Spec
 
 V, L, CLASSES = 5, 8, 3
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-TINY = {"vocab_size": V, "length": L, "width": 32, "depth": 2, "heads": 2}
+SIZES = {"vocab_size": V, "length": L}
+TINY = {
+    "transformer": {"width": 32, "depth": 2, "heads": 2},
+    "unet": {"shape": (2, 4, 1), "embedding": 16, "widths": (16, 24), "blocks": (1, 1)}
+    | {"middle_heads": 2},
+}
 PACKING = [
     name
     for name in BACKBONES
@@ -32,7 +38,7 @@ def build(name: str, *, stir: float = 0.1, **options: object) -> nn.Module:
     """A small backbone in evaluation mode, its zero-initialised gates stirred open."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        backbone = BACKBONES.build({"name": name}, **TINY, **options)
+        backbone = BACKBONES.build({"name": name, **TINY[name], **options}, **SIZES)
     generator = seeded()
     for parameter in backbone.parameters():
         noise = torch.randn(parameter.shape, generator=generator)
@@ -157,16 +163,62 @@ def test_packed_texts_are_texts_of_their_own(name: str, kind: str) -> None:
     )
 
 
-@every_backbone
-def test_longer_than_the_model_reads(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{L + 1} tokens; this model reads {L}. Shorten"):
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("transformer", f"reads {L}. Shorten"), ("unet", "reads whole images of 2x")],
+)
+def test_longer_than_the_model_reads(name: str, limit: str) -> None:
+    with pytest.raises(ValueError, match=f"{L + 1} tokens; this model {limit}"):
         build(name)(tokens(6, L + 1), T)
 
 
-@every_backbone
-def test_a_width_that_the_heads_do_not_divide(name: str) -> None:
-    with pytest.raises(ValueError, match="width 30 must be a multiple of"):
-        BACKBONES.build({"name": name, "width": 30, "heads": 4}, vocab_size=V, length=L)
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("transformer", {"width": 30, "heads": 4}, "width 30 must be a multiple of"),
+        ("unet", {"shape": (8,)}, "a U-Net reads images"),
+        ("unet", {"shape": (2, 2, 1)}, r"shape \(2, 2, 1\) has not the codec's 8 tokens"),
+        ("unet", {"widths": (16,)}, "1 widths and 2 blocks; give one of each"),
+        ("unet", {"widths": (16, 16, 16), "blocks": (1, 1, 1)}, "cannot be cut into cells of 4"),
+        ("unet", {"middle_patch": 2}, "cannot be cut into cells of 4; choose fewer widths or"),
+        ("unet", {"middle_width": 20}, "middle_width 20 must be a multiple of 4 x middle_heads"),
+    ],
+)
+def test_sizes_that_do_not_fit(name: str, options: Spec, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(name, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"widths": (16,), "blocks": (3,)},  # the paper's for CIFAR-10: one resolution
+        {"shape": (2, 2, 2), "widths": (16,), "blocks": (1,), "middle_patch": 2},  # for ImageNet
+        {"shape": (1, 2, 4), "widths": (16,), "blocks": (0,), "middle_depth": 0},
+    ],
+)
+@torch.no_grad()
+def test_every_shape_of_unet_selects_and_sees_all(options: Spec) -> None:
+    backbone = build("unet", **options)
+    z = tokens()
+    whole = backbone(z, T)
+    assert whole.shape == (6, L, V)
+    torch.testing.assert_close(backbone(z, T, select=z == V), whole[z == V], **CLOSE)
+    changed = z.clone()
+    changed[:, 0] = (z[:, 0] + 1) % (V + 1)
+    assert ((backbone(changed, T) - whole).abs().amax((0, 2)) > 1e-5).all()
+
+
+@torch.no_grad()
+def test_a_kernel_as_a_matrix_is_the_same_convolution() -> None:
+    """Rows run over the window's rows, its columns, and the inputs: unfolded by hand here."""
+    conv = Conv(3, 4)
+    conv.bias.normal_(generator=seeded(1))
+    x = torch.randn(2, 3, 5, 6, generator=seeded())
+    padded = nn.functional.pad(x, (1, 1, 1, 1))
+    windows = padded.unfold(2, 3, 1).unfold(3, 3, 1)  # (B, inputs, H, W, row, column)
+    expected = windows.permute(0, 2, 3, 4, 5, 1).flatten(3) @ conv.weight.T + conv.bias
+    torch.testing.assert_close(conv(x), expected.permute(0, 3, 1, 2), **CLOSE)
 
 
 @every_backbone

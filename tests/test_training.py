@@ -154,11 +154,11 @@ def test_ema_follows_the_closed_form() -> None:
 
 def test_windows_are_pieces_of_the_text_and_functions_of_the_step() -> None:
     windows = Windows(np.arange(100, dtype=np.uint16), length=10, batch_size=64, seed=3)
-    batch = windows.batch(7)
+    batch = windows.batch(7).x
     assert torch.equal(batch, batch[:, :1] + torch.arange(10))
-    assert torch.equal(batch, windows.batch(7))
-    assert not torch.equal(batch, windows.batch(8))
-    starts = torch.cat([windows.batch(step)[:, 0] for step in range(40)])
+    assert torch.equal(batch, windows.batch(7).x)
+    assert not torch.equal(batch, windows.batch(8).x)
+    starts = torch.cat([windows.batch(step).x[:, 0] for step in range(40)])
     assert set(starts.tolist()) == set(range(91))  # the first and the last window are drawn too
 
 
@@ -171,10 +171,10 @@ def test_streamed_windows_skip_to_a_step() -> None:
 
     whole = "".join(texts).encode()
     in_order = StreamedWindows(open_documents, codec, batch_size=2)
-    batches = [in_order.batch(step) for step in range(4)]
+    batches = [in_order.batch(step).x for step in range(4)]
     seen = bytes(torch.cat(batches).flatten().tolist())
     assert seen == (whole * 2)[: len(seen)]
-    assert torch.equal(StreamedWindows(open_documents, codec, 2).batch(3), batches[3])
+    assert torch.equal(StreamedWindows(open_documents, codec, 2).batch(3).x, batches[3])
 
 
 def test_evaluation_windows_are_disjoint_and_in_order() -> None:
@@ -248,8 +248,8 @@ def test_presets_build(preset: str) -> None:
     assert config.optimizer["name"] in OPTIMIZERS
     with torch.device("meta"):
         model = build_model(config.model)
-    sizes = {"childrens-books": 8192, "text8": 27, "openwebtext": 50_257}
-    assert model.vocab_size == sizes[preset]
+    sizes = {"childrens-books": 8192, "text8": 27, "openwebtext": 50_257, "emoji": 64}
+    assert model.vocab_size == sizes.get(preset, 256)
 
 
 def test_a_tokenizer_of_ones_own_is_used(tmp_path: Path) -> None:

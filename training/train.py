@@ -54,6 +54,10 @@ class Arguments:
     """Blocks of the backbone."""
     heads: int | None = None
     """Attention heads."""
+    widths: tuple[int, ...] = ()
+    """Channels of a U-Net at each resolution, each half of the one before."""
+    blocks: tuple[int, ...] = ()
+    """Residual blocks of a U-Net at each resolution."""
     evaluate_every: int | None = None
     """Steps between evaluations."""
     sample_every: int | None = None
@@ -86,6 +90,7 @@ def configure(arguments: Arguments) -> TrainConfig:
     if arguments.learning_rate is not None:
         chosen["optimizer"] = {**config.optimizer, "learning_rate": arguments.learning_rate}
     shape = {key: getattr(arguments, key) for key in ("width", "depth", "heads")}
+    shape |= {key: list(getattr(arguments, key)) or None for key in ("widths", "blocks")}
     backbone = {**config.model.backbone, **{k: v for k, v in shape.items() if v is not None}}
     codec = dict(config.model.codec)
     if arguments.vocab_size is not None:

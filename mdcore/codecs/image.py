@@ -191,7 +191,9 @@ class Palette(ImageCodec):
     def __init__(
         self, height: int = 32, width: int = 32, colours: Sequence[Sequence[int]] | int = 64
     ) -> None:
-        known = None if isinstance(colours, int) else np.array(colours, np.uint8).reshape(-1, 3)
+        known = None if isinstance(colours, int) else np.array(colours, np.uint8)
+        if known is not None and (known.ndim != 2 or known.shape[1] != 3):
+            raise ValueError("a palette needs at least one colour, each [red, green, blue].")
         count = colours if isinstance(colours, int) else len(colours)
         super().__init__(count, (height, width, 1), 3)
         self.found = known is not None

@@ -110,8 +110,9 @@ def _read(path: Path, exclude: str | None) -> tuple[Sequence[str], list[Item]]:
         return parts[0][0], [item for _, items in parts for item in items]
     if images := [file for file in files if "images-idx3" in file.name]:
         items = [item for file in images for item in _read_idx(file)]
-        labelled = all(item.label is not None for item in items)
-        return [str(digit) for digit in range(10)] if labelled else (), items
+        labels = [item.label for item in items if item.label is not None]
+        classes = range(max(labels) + 1) if len(labels) == len(items) else ()
+        return [str(number) for number in classes], items
     return _read_folder(path)
 
 
