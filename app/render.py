@@ -126,9 +126,10 @@ class Transcript:
             left = [token != mask and not s for token, s in zip(self.tokens, stays, strict=True)]
             header["kept"] = _runs(self.tokens, left)
         if run.steps > run.masked and not run.sampler.remasks:
+            many = "s are" if run.masked > 1 else " is"
             header["note"] = (
-                f"Only {run.masked:,} tokens are masked: {run.steps:,} steps need at most "
-                f"{run.masked:,} network calls."
+                f"Only {run.masked:,} token{many} masked: {run.steps:,} steps need at most "
+                f"{run.masked:,} network call{'s' if run.masked > 1 else ''}."
             )
         return header
 

@@ -3,6 +3,7 @@
 
 /** A share as text; a range, in whole percent, where no more is known. */
 function shareText([low, high]) {
+  if (high === 0) return '0 %';
   if (high - low < 0.0005) return percent(low);
   return `${Math.floor(100 * low)}–${Math.ceil(100 * high)} %`;
 }

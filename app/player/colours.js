@@ -17,7 +17,7 @@ const STATES = [
   ['shown', 'revealed before'],
   ['given', 'given'],
   ['again', 'masked again'],
-  ['edited', 'put by you'],
+  ['edited', 'edited'],
 ];
 
 class Colours {

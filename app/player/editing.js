@@ -1,5 +1,11 @@
 /* Edit and go on: the edits that lie over the frame, and the button that lets the run go on. */
 
+const HELP = [
+  'Click or tap a word to change it, then let the run go on.',
+  ' Keys on a word: ← → move, with Shift they select; M masks again, 1–5 choose a candidate, ' +
+    'Enter types, U undoes, Esc closes, K plays.',
+];
+
 class Editing {
   /**
    * @param busy whether a run is under way: nothing can be edited before it ends.
@@ -18,10 +24,11 @@ class Editing {
     this.back = act('Undo', () => this.undo(), { title: 'Undo the last edit' });
     this.none = act('Undo all', () => this.undo(true));
     this.go = act('Go on from here', () => this.#go(), { class: 'md-go-on' });
+    this.help = node('p', { class: 'md-help', hidden: '' }, HELP[0], node('span', {}, HELP[1]));
     this.use = act('Use as the text', () => this.#use(), { title: 'Put this into the editor above' });
     this.use.hidden = !host.use;
     this.why = node('span', { class: 'md-why' });
-    const row = [this.count, this.back, this.none, this.go, this.why, this.use];
+    const row = [this.count, this.back, this.none, this.use, this.go, this.why];
     this.box = node('div', { class: 'md-editing', hidden: '' }, ...row);
   }
 
@@ -29,6 +36,7 @@ class Editing {
     this.trajectory = trajectory;
     trajectory.draft ||= new Draft();
     this.box.hidden = false;
+    this.help.hidden = !this.host.resume;
   }
 
   get draft() {

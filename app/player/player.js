@@ -26,18 +26,21 @@ class Player {
     this.empty = node('p', { class: 'md-empty' }, 'Press Generate, and watch the masks turn into words.');
     this.stage.append(this.empty);
     this.note = node('p', { class: 'md-note', hidden: '' });
+    this.stop = node('button', { type: 'button', class: 'md-stop', onclick: () => this.host.stop?.() }, 'Stop');
+    const now = node('div', { class: 'md-now' }, this.status, this.stop);
     this.difference = new Difference();
     this.readout = node('p', { class: 'md-readout' });
     this.colours = new Colours(this.root, (state) => this.#uses(state));
     this.branches = new Branches((trajectory) => this.#visit(trajectory));
     this.#buildEditing();
     this.root.append(
-      node('div', { class: 'md-top' }, this.status, this.colours.box),
+      node('div', { class: 'md-top' }, now, this.colours.box),
       this.colours.legend,
       this.branches.box,
       this.progress,
       this.stage,
       this.note,
+      this.editing.help,
       this.difference.box,
       this.#bottom(),
       this.alert,
@@ -131,6 +134,7 @@ class Player {
   }
 
   #load(trajectory) {
+    if (this.trajectory) this.trajectory.left = this.transport.step;
     this.trajectory = trajectory;
     this.transport.pause();
     this.empty.hidden = true;
@@ -150,7 +154,6 @@ class Player {
   /** Show another run of the family, where one left it. */
   #visit(trajectory) {
     if (trajectory === this.trajectory) return;
-    this.trajectory.left = this.transport.step;
     this.#load(trajectory);
     this.status.textContent = trajectory.message || '';
     this.transport.follow(trajectory.left ?? trajectory.last);

@@ -16,11 +16,20 @@ class TextView {
     this.#listen();
   }
 
+  /** The positions that are selected: those between two tokens, or just the one with the focus. */
+  get range() {
+    const other = this.anchor ?? this.current;
+    const first = Math.min(this.current, other);
+    return Array.from({ length: Math.abs(this.current - other) + 1 }, (_, k) => first + k);
+  }
+
   /** Show another trajectory, under the edits that lie over it. */
   load(trajectory) {
     this.trajectory = trajectory;
     this.draft = trajectory.draft;
     this.step = 0;
+    this.current = 0;
+    this.anchor = null;
     this.card.hide();
     this.tokens = Array.from({ length: trajectory.length }, (_, position) =>
       node('span', {
@@ -158,6 +167,12 @@ class TextView {
       const token = find(event);
       if (token) this.#enter(token);
     });
+    this.box.addEventListener('mousedown', (event) => {
+      const token = event.shiftKey && find(event);
+      if (!token) return;
+      event.preventDefault();
+      this.visit(Number(token.dataset.position), true);
+    });
     this.box.addEventListener('click', (event) => {
       const token = find(event);
       if (token) this.#explain(token, true);
@@ -166,6 +181,10 @@ class TextView {
   }
 
   #enter(token) {
+    this.current = Number(token.dataset.position);
+    if (!this.extending) this.anchor = null;
+    const selected = this.anchor === null ? [] : this.range;
+    this.tokens.forEach((other, k) => other.toggleAttribute('data-selected', selected.includes(k)));
     for (const other of this.box.querySelectorAll('[tabindex="0"]')) other.tabIndex = -1;
     token.tabIndex = 0;
     this.#explain(token, true);
@@ -176,15 +195,18 @@ class TextView {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     const here = this.tokens.indexOf(document.activeElement);
-    if (move !== undefined) this.visit(here + move);
+    if (move !== undefined) this.visit(here + move, event.shiftKey);
     else if (!this.card.key(event)) return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  /** Move the focus to a token, or the nearest there is. */
-  visit(position) {
+  /** Move the focus to a token, or the nearest there is; `extend` selects all on the way. */
+  visit(position, extend = false) {
+    if (extend) this.anchor ??= this.current;
+    this.extending = extend;
     this.tokens[Math.max(0, Math.min(this.tokens.length - 1, position))].focus();
+    this.extending = false;
   }
 
   #explain(token, pinned) {
@@ -208,6 +230,7 @@ class TextView {
       event,
       masked: (event?.token ?? null) === null,
       pending: draft.over.has(position),
+      selected: position === this.current ? this.range : [position],
       next: trajectory.next(position, step),
       whole: this.tokens[position].join?.text.trim(),
       afterSpace: position === 0 || /\s$/.test(this.#before(position)),

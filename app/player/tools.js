@@ -47,7 +47,11 @@ class Tools {
     if (position !== this.position || !masked) this.#clear();
     this.position = position;
     this.about = about;
-    this.again.hidden = masked;
+    const { tokens } = this.edit.frame();
+    this.revealed = about.selected.filter((k) => tokens[k] !== null);
+    const many = this.revealed.length > 1;
+    this.again.textContent = many ? `Mask these ${this.revealed.length} again` : 'Mask again';
+    this.again.hidden = !this.revealed.length;
     this.typing.hidden = !masked || !this.host.spell;
     this.ask.hidden = !masked || !this.host.outlook;
   }
@@ -60,8 +64,7 @@ class Tools {
   }
 
   mask() {
-    if (this.again.hidden) return;
-    this.edit.put([[this.position, null]]);
+    if (this.revealed.length) this.edit.put(this.revealed.map((position) => [position, null]));
   }
 
   choose(token) {
