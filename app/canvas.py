@@ -1,31 +1,54 @@
-"""What a run begins with: tokens and masks, of a text with holes or of a frame of another run."""
+"""What a run begins with: tokens and masks, of a text or an image with holes, or of a frame."""
 
 import math
 from bisect import bisect_left
 from dataclasses import replace
-from typing import cast
 
+import numpy as np
 import torch
 
 from app.holes import Canvas, read_canvas
 from app.state import Draft, Request
 from mdcore.checkpoint import Checkpoint
-from mdcore.codecs import TextCodec
+from mdcore.codecs import ImageCodec, TextCodec
 from mdcore.schedules import MaskingSchedule
 
 
-def text_canvas(request: Request, checkpoint: Checkpoint) -> Canvas:
-    """The tokens of a request's text.
+def first_canvas(request: Request, checkpoint: Checkpoint) -> Canvas:
+    """The tokens of what was asked for.
 
     Raises:
-        ValueError: the text is too long, has unknown characters or leaves nothing masked.
+        ValueError: the model cannot read it, or nothing is masked.
     """
-    mask_id, codec = checkpoint.model.mask_id, cast(TextCodec, checkpoint.codec)
-    canvas = read_canvas(request.raw, codec)
-    if request.fill:
+    match checkpoint.codec, request.draft, request.raw:
+        case _, Draft() as draft, _:
+            return _frame_canvas(draft, checkpoint)
+        case TextCodec() as codec, _, str() as text:
+            return _text_canvas(text, codec, fill=request.fill)
+        case ImageCodec() as codec, _, (None | np.ndarray()) as pixels:
+            return _image_canvas(pixels, codec)
+    raise ValueError(f"A {request.kind} cannot be given to a model of another kind.")
+
+
+def _image_canvas(pixels: np.ndarray | None, codec: ImageCodec) -> Canvas:
+    if pixels is None:
+        return Canvas(torch.full((codec.length,), codec.vocab_size), ())
+    tokens = codec.encode(pixels)
+    if not (tokens == codec.vocab_size).any():
+        raise ValueError(
+            "Nothing is masked, so there is nothing to fill in. "
+            "Paint over what should be drawn anew."
+        )
+    return Canvas(tokens, ())
+
+
+def _text_canvas(text: str, codec: TextCodec, *, fill: bool) -> Canvas:
+    mask_id = codec.vocab_size
+    canvas = read_canvas(text, codec)
+    if fill:
         masks = torch.full((codec.length - len(canvas.tokens),), mask_id)
         canvas = replace(canvas, tokens=torch.cat([canvas.tokens, masks]))
-    if not (canvas.tokens == mask_id).any() and request.fill:
+    if not (canvas.tokens == mask_id).any() and fill:
         raise ValueError(
             f"The prompt fills all {codec.length:,} tokens, so there is nothing left to write. "
             "Shorten it."
@@ -37,12 +60,7 @@ def text_canvas(request: Request, checkpoint: Checkpoint) -> Canvas:
     return canvas
 
 
-def frame_canvas(draft: Draft, checkpoint: Checkpoint) -> Canvas:
-    """The tokens of a frame.
-
-    Raises:
-        ValueError: the model cannot read them, or nothing is masked.
-    """
+def _frame_canvas(draft: Draft, checkpoint: Checkpoint) -> Canvas:
     mask_id, length = checkpoint.model.mask_id, checkpoint.codec.length
     if len(draft.tokens) > length:
         raise ValueError(

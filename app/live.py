@@ -7,15 +7,16 @@ from itertools import chain
 from typing import Any
 
 from app.lane import Lane, Ticket
-from app.logic import Run, batches, play_all, prepare
+from app.logic import Run, batches, play, play_all, prepare
 from app.render import Transcript
 from app.shelf import Shelf
 from app.state import Frame, Request
+from app.uploads import png
 
 
 def perform(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> Iterator[str]:
-    """The growing transcript of a run of a single copy; else as `perform_all`."""
-    return (text for (text,) in perform_all(shelf, lane, request, visitor))
+    """The growing transcript of a run, of all its copies side by side; else as `perform_all`."""
+    return (text for (text,) in _perform(shelf, lane, request, visitor, [_transcript()]))
 
 
 def perform_all(
@@ -32,7 +33,13 @@ def perform_all(
     Raises:
         ValueError: the run cannot be done; the transcripts have been told before.
     """
-    told = _transcripts(request)
+    told = [_transcript(row) for row in range(request.copies)]
+    return _perform(shelf, lane, request, visitor, told)
+
+
+def _perform(
+    shelf: Shelf, lane: Lane, request: Request, visitor: str, told: list[Transcript]
+) -> Iterator[tuple[str, ...]]:
     try:
         with lane.join(visitor) as ticket:
             yield from _wait(ticket, told)
@@ -49,19 +56,20 @@ def perform_all(
 
 
 def complete(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> dict[str, Any]:
-    """The result of a run, for programs: text, seed, nfe, seconds, trajectory.
+    """The result of a run of one copy, for programs: text or image, seed, nfe, seconds, trajectory.
 
     Raises:
         ValueError: the run cannot be done.
     """
-    told = _transcripts(request)
+    told = [_transcript()]
     with lane.join(visitor) as ticket:
         for _ in chain(_wait(ticket, told), _run(shelf, request, ticket, told)):
             pass
     document = told[0].document()
     end = document["lines"][-1]
+    (raw,) = told[0].decoded()
     return {
-        "text": told[0].decoded(),
+        **({"text": raw} if isinstance(raw, str) else {"image": png(raw)}),
         "seed": request.seed,
         "nfe": end["nfe"],
         "seconds": end["seconds"],
@@ -69,8 +77,8 @@ def complete(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> dict[s
     }
 
 
-def _transcripts(request: Request) -> list[Transcript]:
-    return [Transcript(uuid.uuid4().hex[:8], row) for row in range(request.copies)]
+def _transcript(row: int | None = None) -> Transcript:
+    return Transcript(uuid.uuid4().hex[:8], row)
 
 
 def _note(told: list[Transcript], state: str, message: str) -> tuple[str, ...]:
@@ -97,7 +105,10 @@ def _run(
     yield tuple(transcript.start(run) for transcript in told)
     start = time.perf_counter()
     last: tuple[Frame, ...] = ()
-    for batch in batches(play_all(run, stopped=ticket.stopped.is_set)):
+    stopped = ticket.stopped.is_set
+    together = ((frame,) for frame in play(run, stopped=stopped))
+    frames = together if told[0].row is None else play_all(run, stopped=stopped)
+    for batch in batches(frames):
         last = batch[-1]
         rows = zip(told, zip(*batch, strict=True), strict=True)
         yield tuple(transcript.frames(frames) for transcript, frames in rows)
@@ -108,7 +119,7 @@ def _run(
 
 
 def _end(transcript: Transcript, run: Run, last: Frame, seconds: float) -> str:
-    seed = run.seeds[transcript.row]
+    seed = run.seeds[transcript.row or 0]
     facts = {
         "seconds": round(seconds, 3),
         "nfe": last.nfe,

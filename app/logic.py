@@ -2,19 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from app.canvas import frame_canvas, frame_time, text_canvas
+from app.canvas import first_canvas, frame_time
 from app.holes import Hole
 from app.shelf import Shelf
 from app.state import MAX_SEED, Candidates, Frame, Request, Reveal
-from mdcore.checkpoint import Checkpoint
+from mdcore.checkpoint import Checkpoint, ModelConfig
+from mdcore.diffusion import MD4
 from mdcore.filters import FILTERS
+from mdcore.guidance import guided
 from mdcore.sampling import SAMPLERS, Sampler, Start, Step
 
 T = TypeVar("T")
@@ -30,7 +32,9 @@ class Run:
     Attributes:
         request: what was asked for.
         name: of the checkpoint.
-        checkpoint: the model and its codec.
+        checkpoint: the codec, and the model as it was trained.
+        model: the model as it is asked, guided if that is wanted.
+        label: the class to be drawn, or None.
         sampler: with its filters.
         z: (B, L) long, on the model's device; its rows are alike.
         stays: (L,) bool, the tokens that are given.
@@ -41,6 +45,8 @@ class Run:
     request: Request
     name: str
     checkpoint: Checkpoint
+    model: MD4
+    label: int | None
     sampler: Sampler
     z: Tensor
     stays: Tensor
@@ -60,7 +66,7 @@ class Run:
     @property
     def masked(self) -> int:
         """How many positions are masked at the start."""
-        return int((self.z[0] == self.checkpoint.model.mask_id).sum())
+        return int((self.z[0] == self.model.mask_id).sum())
 
     @property
     def given(self) -> int:
@@ -84,29 +90,33 @@ class Run:
 
 
 def prepare(shelf: Shelf, request: Request) -> Run:
-    """Load the model and turn the text into tokens.
+    """Load the model and turn what was given into tokens.
 
     Raises:
         ValueError: there is no such model, or it cannot do what was asked.
     """
-    name = shelf.find(request.checkpoint).name
+    name = shelf.find(request.checkpoint, request.kind).name
     checkpoint = shelf.load(name)
+    label = _label(request.label, checkpoint.config)
     model = checkpoint.model
+    if label is not None and request.guidance != 1:
+        model = guided(model, request.guidance, checkpoint.config.num_classes)
     sampler = SAMPLERS.build(
         {**request.sampler, "filters": [FILTERS.build(spec) for spec in request.filters]}
     )
+    canvas = first_canvas(request, checkpoint)
     draft, t = request.draft, 1.0
     if draft is None:
-        canvas = text_canvas(request, checkpoint)
         stays = canvas.tokens != model.mask_id
     else:
-        canvas = frame_canvas(draft, checkpoint)
         stays = torch.tensor([k in draft.given for k in range(len(canvas.tokens))])
         t = frame_time(draft, model.schedule)
     return Run(
         request=request,
         name=name,
         checkpoint=checkpoint,
+        model=model,
+        label=label,
         sampler=sampler,
         z=canvas.tokens.expand(request.copies, -1).to(shelf.device),
         stays=stays.to(shelf.device),
@@ -115,9 +125,49 @@ def prepare(shelf: Shelf, request: Request) -> Run:
     )
 
 
+def _label(label: int | str | None, config: ModelConfig) -> int | None:
+    """The number of a class given by number or by name."""
+    if isinstance(label, str) and label in config.class_names:
+        return list(config.class_names).index(label)
+    if label is None or (isinstance(label, int) and label < config.num_classes):
+        return label
+    if not config.num_classes:
+        raise ValueError("This model has no classes. Leave the label out.")
+    known = f" Known names: {', '.join(config.class_names)}." if config.class_names else ""
+    raise ValueError(
+        f"There is no class {str(label)[:40]!r}; this model has {config.num_classes}, counted "
+        f"from 0.{known}"
+    )
+
+
 def play(run: Run, *, stopped: Callable[[], bool] = lambda: False) -> Iterator[Frame]:
-    """Sample a single copy, a frame a step; else as `play_all`."""
-    return (frame for (frame,) in play_all(run, stopped=stopped))
+    """Sample, a frame a step of all copies side by side; else as `play_all`.
+
+    Position p of copy k is k L + p. A network call for several copies counts as one.
+    """
+    calls, before = 0, [0] * len(run.z)
+    for frames in play_all(run, stopped=stopped):
+        after = [frame.nfe for frame in frames]
+        calls += after != before
+        before = after
+        yield beside(frames, len(run.stays), calls)
+
+
+def beside(frames: Sequence[Frame], length: int, nfe: int) -> Frame:
+    """Frames of copies of one length as one frame."""
+    shifted = [
+        (replace(reveal, position=copy * length + reveal.position))
+        for copy, frame in enumerate(frames)
+        for reveal in frame.revealed
+    ]
+    remasked = [copy * length + p for copy, frame in enumerate(frames) for p in frame.remasked]
+    return replace(
+        frames[0],
+        nfe=nfe,
+        revealed=tuple(shifted),
+        remasked=tuple(remasked),
+        kept=min(frame.kept for frame in frames),
+    )
 
 
 def play_all(
@@ -128,12 +178,13 @@ def play_all(
     Raises:
         ValueError: the numbers ran out of range or the memory ran out; the text says what to do.
     """
-    model, before, done = run.checkpoint.model, run.z, 0
+    before, done = run.z, 0
     calls = torch.zeros(len(run.z), dtype=torch.long, device=run.z.device)
-    label = run.request.label
-    condition = None if label is None else torch.full((len(run.z),), label)
+    condition = None
+    if run.label is not None:
+        condition = torch.full((len(run.z),), run.label, device=run.z.device)
     steps = run.sampler.trajectory(
-        model,
+        run.model,
         run.z,
         condition,
         generator=run.generators,
@@ -182,15 +233,14 @@ def batches(frames: Iterator[T], per_second: float = YIELDS_PER_SECOND) -> Itera
 
 def dtype_name(run: Run) -> str:
     """The number format of the model's matrix work: "bfloat16"."""
-    return str(run.checkpoint.model.compute_dtype).removeprefix("torch.")
+    return str(run.model.compute_dtype).removeprefix("torch.")
 
 
 @torch.no_grad()
 def _frames(step: Step, run: Run, before: Tensor, calls: list[int]) -> tuple[Frame, ...]:
     """What a step changed in each row, from the tokens before it, (B, L)."""
-    model = run.checkpoint.model
-    mask_id = model.mask_id
-    alpha = model.schedule.alpha(torch.tensor(step.t, dtype=torch.float64)).mean().item()
+    mask_id = run.model.mask_id
+    alpha = run.model.schedule.alpha(torch.tensor(step.t, dtype=torch.float64)).mean().item()
     remasked = (before != mask_id) & (step.z == mask_id)
     kept = ((step.z == run.z) & run.stays).sum(-1).tolist()
     reveals: list[list[Reveal]] = [[] for _ in step.z]

@@ -1,17 +1,17 @@
 """What the player asks while one edits a frame: how a text becomes tokens, what a mask may hide."""
 
 import uuid
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from app.canvas import frame_canvas, frame_time
+from app.canvas import first_canvas, frame_time
 from app.lane import Lane
 from app.logic import described
-from app.render import pieces_of
+from app.looks import pieces_of
 from app.shelf import Shelf
 from app.state import Settings
-from mdcore.codecs import HOLE, TextCodec
+from mdcore.codecs import HOLE
 
 MAX_TYPED = 2_000
 PATIENCE = 20.0  # seconds
@@ -36,7 +36,7 @@ def spell(shelf: Shelf, text: object, model: object) -> list[Json]:
         raise ValueError(f"{HOLE} is no text: what is not typed here stays masked.")
     if not text:
         return []
-    codec = shelf.codec(model)
+    codec = shelf.text_codec(model)
     texts = [text]
     if codec.loosen(f" {HOLE}") == HOLE and not text[0].isspace():
         begins_a_word = text[0].isalnum() or text[0] in OPENING
@@ -66,7 +66,7 @@ def outlook(shelf: Shelf, lane: Lane, frame: object, position: object) -> Json:
             raise ValueError("The model is busy. Try again when the run has ended.")
         checkpoint = shelf.load(shelf.find(request.checkpoint).name)
         model = checkpoint.model
-        z = frame_canvas(draft, checkpoint).tokens[None].to(shelf.device)
+        z = first_canvas(request, checkpoint).tokens[None].to(shelf.device)
         t = torch.tensor([frame_time(draft, model.schedule)], device=shelf.device)
         select = torch.zeros_like(z, dtype=torch.bool)
         select[0, position] = True
@@ -74,6 +74,6 @@ def outlook(shelf: Shelf, lane: Lane, frame: object, position: object) -> Json:
     if logits.isnan().any():
         raise ValueError("The model returned NaN. Start with --dtype float32.")
     ((entropy, candidates),) = described(logits.log_softmax(-1))
-    words = pieces_of([token for token, _ in candidates], cast(TextCodec, checkpoint.codec))
+    words = pieces_of([token for token, _ in candidates], checkpoint.codec)
     shown = [[token, round(log_p, 4)] for token, log_p in candidates]
     return {"entropy": round(entropy, 2), "candidates": shown, "w": words}

@@ -25,18 +25,20 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from app.logic import Run, dtype_name
+from app.looks import looks, pieces_of
 from app.state import Frame, Reveal
-from mdcore.codecs import TextCodec
 
 FORMAT = 2
 PLAN_POINTS = 65
 DETAILED = 1024
 """Reveals of a run that are told with candidates; a position's first always is."""
+CANDIDATES = 5120
+"""Told of a run that reveals each position once: the more positions, the fewer of each."""
 
 Json = dict[str, Any]
 
@@ -46,10 +48,10 @@ class Transcript:
 
     Args:
         run: an id no other run in this browser has.
-        row: which copy of the run it tells of.
+        row: which copy of the run it tells of; None for all of them side by side, see app.logic.
     """
 
-    def __init__(self, run: str, row: int = 0) -> None:
+    def __init__(self, run: str, row: int | None = None) -> None:
         self.text = ""
         self.row = row
         self._known: set[int] = set()
@@ -69,8 +71,8 @@ class Transcript:
         """What is known before the first step."""
         self._run = run
         self._before = run.before
-        self.tokens = run.z[self.row].tolist()
-        mask = run.checkpoint.model.mask_id
+        self.tokens = run.z[self._rows].flatten().tolist()
+        mask = run.model.mask_id
         self._untouched = {place for place, token in enumerate(self.tokens) if token == mask}
         return self._add({"start": self._header(run)})
 
@@ -87,27 +89,31 @@ class Transcript:
         kept = [line for line in lines if line.get("state") not in ("queued", "loading")]
         return {"format": FORMAT, "lines": kept}
 
-    def decoded(self) -> str:
-        """The text as it stands, [MASK] for what is still masked."""
+    def decoded(self) -> list[Any]:
+        """The texts or images of its copies as they stand, with holes for what is still masked."""
         if self._run is None:
-            return ""
-        return str(self._run.checkpoint.codec.decode(torch.tensor(self.tokens)))
+            return []
+        copies = torch.tensor(self.tokens).view(-1, len(self._run.stays))
+        return [self._run.checkpoint.codec.decode(copy) for copy in copies]
+
+    @property
+    def _rows(self) -> slice:
+        return slice(None) if self.row is None else slice(self.row, self.row + 1)
 
     def _add(self, line: Json) -> str:
         self.text += _dump(line) + "\n"
         return self.text
 
     def _header(self, run: Run) -> Json:
-        request, model = run.request, run.checkpoint.model
-        mask = model.mask_id
-        stays = run.stays.tolist()
+        request, mask = run.request, run.model.mask_id
+        stays = run.stays.repeat(len(run.z[self._rows])).tolist()
         header: Json = {
-            "kind": "text",
+            **looks(run),
             "model": run.name,
             "length": len(self.tokens),
-            "vocab": model.vocab_size,
+            "vocab": run.model.vocab_size,
             "steps": run.before + run.steps,
-            "seed": run.seeds[self.row],
+            "seed": run.seeds[self._rows][0],
             "sampler": dict(request.sampler),
             "filters": [dict(spec) for spec in request.filters],
             "given": _runs(self.tokens, stays),
@@ -121,10 +127,12 @@ class Transcript:
                 "of": request.draft.run,
                 "step": request.draft.step,
                 "t": round(run.times[0].item(), 4),
-                "alpha": round(model.schedule.alpha(run.times[:1]).mean().item(), 4),
+                "alpha": round(run.model.schedule.alpha(run.times[:1]).mean().item(), 4),
             }
             left = [token != mask and not s for token, s in zip(self.tokens, stays, strict=True)]
             header["kept"] = _runs(self.tokens, left)
+        if len(run.z[self._rows]) > 1:
+            header["copies"] = len(run.z)
         if run.steps > run.masked and not run.sampler.remasks:
             many = "s are" if run.masked > 1 else " is"
             header["note"] = (
@@ -154,7 +162,8 @@ class Transcript:
         if reveal.position in self._untouched or self._room:
             self._untouched.discard(reveal.position)
             self._detailed += 1
-            pairs = [*reveal.candidates, *(pairs if own not in reveal.candidates else [])]
+            best = reveal.candidates[: self._detail]
+            pairs = [*best, *(pairs if own not in best else [])]
         told = [reveal.position, round(10 * reveal.entropy), pairs.index(own)]
         before = 0
         for token, log_p in pairs:
@@ -162,6 +171,11 @@ class Transcript:
             told += [token, cost - before]
             before = cost
         return told
+
+    @property
+    def _detail(self) -> int:
+        """How many candidates of a token there is room for."""
+        return max(1, CANDIDATES // len(self._run.stays)) if self._run else 0
 
     @property
     def _room(self) -> bool:
@@ -172,7 +186,7 @@ class Transcript:
         if self._run is None:
             raise ValueError("Frames came before the start; call start first.")
         for position in frame.remasked:
-            self.tokens[position] = self._run.checkpoint.model.mask_id
+            self.tokens[position] = self._run.model.mask_id
         for reveal in frame.revealed:
             self.tokens[reveal.position] = reveal.token
 
@@ -182,14 +196,7 @@ class Transcript:
             return {}
         new = sorted(set(tokens) - self._known)
         self._known.update(new)
-        return pieces_of(new, cast(TextCodec, self._run.checkpoint.codec))
-
-
-def pieces_of(tokens: Sequence[int], codec: TextCodec) -> dict[str, str | list[int]]:
-    """Each of some tokens by its number: its text, or its bytes if they are parts of characters."""
-    pieces = codec.pieces(torch.tensor(tokens, dtype=torch.long))
-    told = [piece if isinstance(piece, str) else list(piece) for piece in pieces]
-    return {str(token): piece for token, piece in zip(tokens, told, strict=True)}
+        return pieces_of(new, self._run.checkpoint.codec)
 
 
 def revealed(line: Json) -> Iterator[tuple[int, int]]:
@@ -234,7 +241,7 @@ def _dump(line: Json) -> str:
 
 def _plan(run: Run) -> list[float]:
     """The share of what is not given that the schedule expects to be masked at each time."""
-    hidden = run.checkpoint.model.schedule.hidden(run.times).mean(-1).detach()
+    hidden = run.model.schedule.hidden(run.times).mean(-1).detach()
     share = run.masked / (len(run.stays) - run.given)
     return [share * value for value in (hidden / hidden[0]).tolist()]
 

@@ -5,19 +5,18 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
+from app.state import Kind
 from mdcore.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint, read_config
-from mdcore.codecs import CODECS, TextCodec
+from mdcore.codecs import CODECS, Codec, ImageCodec, TextCodec
+from mdcore.registry import Spec
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "checkpoints"
-TRAIN_HINT = (
-    "Train one with `python -m training.train childrens-books`, or start without --checkpoints "
-    "to use the bundled models."
-)
+PRESETS: dict[Kind, str] = {"text": "childrens-books", "image": "mnist"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +27,10 @@ class Entry:
         name: what menus and requests call it; no two entries share one.
         folder: where it lies.
         problem: why it cannot be used, or None.
-        is_text: whether it models text.
+        kind: what it models.
+        size: of an image: "28x28x1".
         length: tokens of one example.
+        classes: names of its classes, their numbers where they have none.
         parameters: numbers in the weights.
         step: training steps done.
     """
@@ -37,8 +38,10 @@ class Entry:
     name: str
     folder: Path
     problem: str | None = None
-    is_text: bool = True
+    kind: Kind = "text"
+    size: str = ""
     length: int = 0
+    classes: tuple[str, ...] = ()
     parameters: int = 0
     step: int = 0
 
@@ -66,7 +69,7 @@ class Shelf:
         self._dtype = dtype
         self._capacity = capacity
         self._loaded: OrderedDict[str, Checkpoint] = OrderedDict()
-        self._codecs: dict[str, TextCodec] = {}
+        self._codecs: dict[str, Codec[Any]] = {}
         self._lock = threading.Lock()
 
     def entries(self) -> list[Entry]:
@@ -82,50 +85,68 @@ class Shelf:
             entries[name] = _describe(name, folder)
         return list(entries.values())
 
-    def text_names(self) -> list[str]:
-        """Names of the text models that can be used."""
-        return [entry.name for entry in self.entries() if entry.is_text and not entry.problem]
+    def usable(self, kind: Kind | None = None) -> list[Entry]:
+        """The checkpoints of a kind, or of any, that can be used."""
+        return [e for e in self.entries() if not e.problem and kind in (None, e.kind)]
 
-    def find(self, name: str | None) -> Entry:
-        """The text checkpoint of that name; the first one that can be used for None.
+    def find(self, name: str | None, kind: Kind | None = None) -> Entry:
+        """The checkpoint of that name; for None the first one of the kind that can be used.
 
         Raises:
             ValueError: there is none, it is damaged, or it models something else.
         """
         entries = self.entries()
         if name is None:
-            usable = [entry for entry in entries if entry.is_text and not entry.problem]
+            usable = self.usable(kind)
             if not usable:
-                raise ValueError(f"No text model in {self.places}. {TRAIN_HINT}")
+                raise ValueError(self.nothing(kind))
             return usable[0]
         for entry in entries:
             if entry.name == name:
-                return _usable(entry)
+                return _checked(entry, kind)
         known = ", ".join(entry.name for entry in entries) or "none"
         raise ValueError(f"There is no model {name[:80]!r}. Choose one of: {known}.")
 
-    @property
-    def places(self) -> str:
-        """The folders, for a message."""
-        return ", ".join(str(folder) for folder in self.folders)
+    def nothing(self, kind: Kind | None = None) -> str:
+        """The message that there is no model of a kind, and what to do."""
+        places = ", ".join(str(folder) for folder in self.folders)
+        return (
+            f"No {kind + ' ' if kind else ''}model in {places}. Train one with "
+            f"`python -m training.train {PRESETS[kind or 'text']}`, or start without "
+            "--checkpoints to use the bundled models."
+        )
 
     def is_loaded(self, name: str) -> bool:
         """Whether `load` would answer at once."""
         return name in self._loaded
 
-    def codec(self, name: str | None) -> TextCodec:
-        """The codec of the checkpoint of that name, or of the first one; loads no model.
+    def text_codec(self, name: str | None) -> TextCodec:
+        """The codec of that text checkpoint, or of the first one; loads no model.
 
         Raises:
             ValueError: as `find`, or its files are damaged.
         """
-        entry = self.find(name)
+        entry = self.find(name, "text")
+        codec = self._codec(entry)
+        if not isinstance(codec, TextCodec):
+            raise _of_other_kind(entry)
+        return codec
+
+    def image_codec(self, name: str | None) -> ImageCodec:
+        """The codec of that image checkpoint; else as `text_codec`."""
+        entry = self.find(name, "image")
+        codec = self._codec(entry)
+        if not isinstance(codec, ImageCodec):
+            raise _of_other_kind(entry)
+        return codec
+
+    def _codec(self, entry: Entry) -> Codec[Any]:
         loaded = self._loaded.get(entry.name)
         if loaded is not None:
-            return cast(TextCodec, loaded.codec)
+            return loaded.codec
         if entry.name not in self._codecs:
             spec = read_config(entry.folder)["model"]["codec"]
-            self._codecs[entry.name] = cast(TextCodec, CODECS.build(spec, folder=entry.folder))
+            self._codecs[entry.name] = CODECS.build(spec, folder=entry.folder)
         return self._codecs[entry.name]
 
     def load(self, name: str) -> Checkpoint:
@@ -164,13 +185,12 @@ def _describe(name: str, folder: Path) -> Entry:
     """An entry from the config and the header of the weights; no weight is read."""
     try:
         config = read_config(folder)
-        codec = config["model"]["codec"]
-        kind = CODECS[codec["name"]]
+        model = config["model"]
         return Entry(
             name=name,
             folder=folder,
-            is_text=issubclass(kind, TextCodec),
-            length=int(codec.get("length", 0)),
+            **_measures(model["codec"]),
+            classes=_classes(model),
             parameters=_count_parameters(folder / WEIGHTS_FILE),
             step=int(config.get("step", 0)),
         )
@@ -179,6 +199,22 @@ def _describe(name: str, folder: Path) -> Entry:
         return Entry(name=name, folder=folder, problem=problem)
     except ValueError as error:
         return Entry(name=name, folder=folder, problem=str(error))
+
+
+def _measures(spec: Spec) -> dict[str, Any]:
+    """Kind, size and length from a codec's spec."""
+    if issubclass(CODECS[spec["name"]], TextCodec):
+        return {"kind": "text", "length": int(spec.get("length", 0))}
+    codec = CODECS.build(spec)
+    if not isinstance(codec, ImageCodec):
+        raise ValueError(f"{spec['name']} codes neither text nor images; this page shows those.")
+    return {"kind": "image", "size": codec.size, "length": codec.length}
+
+
+def _classes(model: Spec) -> tuple[str, ...]:
+    names = tuple(map(str, model.get("class_names") or ()))
+    count = int(model.get("num_classes", 0))
+    return names if len(names) == count else tuple(map(str, range(count)))
 
 
 def _count_parameters(path: Path) -> int:
@@ -192,9 +228,15 @@ def _count_parameters(path: Path) -> int:
     return sum(torch.Size(shape).numel() for shape in shapes)
 
 
-def _usable(entry: Entry) -> Entry:
+def _checked(entry: Entry, kind: Kind | None) -> Entry:
     if entry.problem:
         raise ValueError(f"{entry.name} cannot be used: {entry.problem}")
-    if not entry.is_text:
-        raise ValueError(f"{entry.folder} is an image checkpoint. Choose it under an image tab.")
+    if kind not in (None, entry.kind):
+        raise _of_other_kind(entry)
     return entry
+
+
+def _of_other_kind(entry: Entry) -> ValueError:
+    a_kind = "an image" if entry.kind == "image" else "a text"
+    size = f" ({entry.size})" if entry.size else ""
+    return ValueError(f"{entry.folder} is {a_kind} checkpoint{size}. Choose it under {a_kind} tab.")

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from mdcore.registry import Spec
 from mdcore.sampling import GRIDS, SAMPLERS
@@ -15,8 +17,12 @@ MAX_STEP = 1_000_000
 MAX_TEXT = 200_000
 MAX_SEED = 2**32 - 1
 MAX_COPIES = 16
+MAX_GUIDANCE = 20.0
 MAX_VOCABULARY = 10_000_000
 RELOAD = "Load the page again."
+
+Kind = Literal["text", "image"]
+"""What a checkpoint models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +52,11 @@ class Request:
         checkpoint: a name on the shelf; None takes the first text model.
         sampler: a spec of SAMPLERS without filters.
         filters: specs of FILTERS, in order.
-        raw: text with holes, see app.holes.
+        raw: text with holes, see app.holes; or an image with holes, see mdcore.codecs.image, None
+            for one of masks alone.
         fill: whether masks follow the text up to the model's length.
-        label: a class, where the model has classes.
+        label: a class by number or by name, where the model has classes.
+        guidance: scale of classifier-free guidance towards the class.
         copies: how many samples are drawn side by side.
         draft: a frame to go on from, in place of the text.
         seed: of the first copy's generator; each further copy has the next one.
@@ -56,13 +64,21 @@ class Request:
 
     checkpoint: str | None
     sampler: Spec
-    raw: str
+    raw: str | np.ndarray | None
     seed: int
     filters: tuple[Spec, ...] = ()
     fill: bool = False
-    label: int | None = None
+    label: int | str | None = None
+    guidance: float = 1.0
     copies: int = 1
     draft: Draft | None = None
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the checkpoint has to model; None for a draft, which either may have made."""
+        if self.draft:
+            return None
+        return "text" if isinstance(self.raw, str) else "image"
 
 
 Candidates = tuple[tuple[int, float], ...]
@@ -129,6 +145,7 @@ class Settings:
     grid: str = "uniform"
     temperature: float = 1.0
     top_p: float = 1.0
+    guidance: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -138,6 +155,7 @@ class Settings:
         _check_choice("grid", self.grid, list(GRIDS))
         _check_number("temperature", self.temperature, 0.0, 5.0)
         _check_number("top_p", self.top_p, 0.001, 1.0)
+        _check_number("guidance", self.guidance, 0.0, MAX_GUIDANCE)
 
     def request(self, checkpoint: str | None, raw: str, *, fill: bool, copies: int = 1) -> Request:
         """The run with these settings that turns `raw` into a sample.
@@ -156,6 +174,35 @@ class Settings:
             filters=self._filters(),
             raw=raw.rstrip(" ") if fill else raw,  # a word brings the space before it itself
             fill=fill,
+            seed=int(self.seed),
+            copies=int(copies),
+        )
+
+    def picture(
+        self,
+        checkpoint: str | None,
+        raw: np.ndarray | None = None,
+        *,
+        label: int | str | None = None,
+        copies: int = 1,
+    ) -> Request:
+        """The run with these settings that fills an image's holes, or draws a whole one for None.
+
+        Raises:
+            ValueError: the name, the label or the number of copies is of the wrong type.
+        """
+        if checkpoint is not None and not isinstance(checkpoint, str):
+            raise ValueError("The model's name must be a string.")
+        _check_whole("copies", copies, 1, MAX_COPIES)
+        if label is not None and not isinstance(label, str):
+            _check_whole("label", label, 0, MAX_VOCABULARY)
+        return Request(
+            checkpoint=checkpoint,
+            sampler=self._sampler(),
+            filters=self._filters(),
+            raw=raw,
+            label=int(label) if isinstance(label, float) else label,
+            guidance=float(self.guidance),
             seed=int(self.seed),
             copies=int(copies),
         )

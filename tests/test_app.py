@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import threading
 import time
@@ -66,7 +65,7 @@ def collect(run: Iterator[str], match: str) -> str:
 
 def test_a_folder_that_is_a_checkpoint_and_one_that_holds_some(folder: Path) -> None:
     assert [entry.name for entry in Shelf([folder / "tiny"]).entries()] == ["tiny"]
-    assert Shelf([folder]).text_names() == ["learned", "tiny"]
+    assert [entry.name for entry in Shelf([folder]).usable("text")] == ["learned", "tiny"]
     assert Shelf([folder]).find(None).name == "learned"
     entry = Shelf([folder]).find("tiny")
     assert (entry.length, entry.step, entry.problem) == (48, 7, None)
@@ -78,8 +77,8 @@ def test_a_folder_that_is_a_checkpoint_and_one_that_holds_some(folder: Path) -> 
 def test_equal_names_get_their_parents(tmp_path: Path) -> None:
     for parent in ("one", "two"):
         save_tiny_checkpoint(tmp_path / parent / "last")
-    names = Shelf([tmp_path / "one", tmp_path / "two"]).text_names()
-    assert names == ["one/last", "two/last"]
+    usable = Shelf([tmp_path / "one", tmp_path / "two"]).usable()
+    assert [entry.name for entry in usable] == ["one/last", "two/last"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "no weights", "no config", "newer", "no JSON"])
@@ -101,27 +100,16 @@ def test_a_damaged_checkpoint_is_listed_with_its_reason(tmp_path: Path, damage: 
     listed = {entry.name: entry.problem for entry in shelf.entries()}
     assert listed["bad"]
     assert listed["good"] is None
-    assert shelf.text_names() == ["good"]
+    assert [entry.name for entry in shelf.usable()] == ["good"]
     with pytest.raises(ValueError, match="bad cannot be used"):
         shelf.load("bad")
 
 
 def test_an_empty_shelf_says_how_to_train(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"No text model in .*python -m training\.train"):
-        Shelf([tmp_path]).find(None)
+        Shelf([tmp_path]).find(None, "text")
     with pytest.raises(ValueError, match="There is no model 'x'"):
         Shelf([tmp_path]).find("x")
-
-
-def test_an_image_checkpoint_is_refused_for_text(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shelf = Shelf([folder])
-    images = [dataclasses.replace(entry, is_text=False) for entry in shelf.entries()]
-    monkeypatch.setattr(shelf, "entries", lambda: images)
-    assert shelf.text_names() == []
-    with pytest.raises(ValueError, match=r"is an image checkpoint\. Choose it under an image tab"):
-        shelf.find("tiny")
 
 
 def test_the_shelf_keeps_the_models_used_last(folder: Path) -> None:

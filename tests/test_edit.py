@@ -248,7 +248,7 @@ def test_what_cannot_be_spelled_says_why(shelf: Shelf, text: object, message: st
 
 
 def test_letters_take_no_space(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "codec", lambda name: Characters())
+    monkeypatch.setattr(shelf, "text_codec", lambda name: Characters())
     (option,) = spell(shelf, "ab", "tiny")
     assert option["text"] == "ab"
     assert len(option["tokens"]) == 2

@@ -17,13 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mdcore.checkpoint import Checkpoint, load_checkpoint
-from mdcore.codecs import ImageCodec, TextCodec
+from mdcore.codecs import ImageCodec, TextCodec, punch
 from mdcore.filters import FILTERS
 from mdcore.guidance import guided
 from mdcore.hardware import DeviceName, pick_device
 from mdcore.sampling import GRIDS, SAMPLERS, Sampler
 from training.command import command
-from training.sheet import given_pictures, holes_to_fill, punch, read_mask, sheet
+from training.sheet import given_pictures, holes_to_fill, read_mask, sheet
 
 INFILL_COLUMNS = 9  # three threes a row
 

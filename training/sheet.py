@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from mdcore.codecs import ImageCodec
+from mdcore.codecs import ImageCodec, picture_of
 from training.data import Pictures
 
 MASKS = ("left", "right", "top", "bottom", "centre", "random")
@@ -71,15 +71,6 @@ def given_pictures(path: Path, codec: ImageCodec, count: int) -> Iterator[np.nda
     return (codec.fit(picture) for picture, _ in itertools.islice(pictures, count))
 
 
-def punch(image: np.ndarray, mask: np.ndarray | None, channels: int) -> np.ndarray:
-    """The image (H, W, channels, perhaps with opacity) with holes where the mask (H, W) says."""
-    opaque = np.full(image.shape[:2], 255, np.uint8)
-    opacity = image[..., channels] if image.shape[-1] > channels else opaque
-    if mask is not None:
-        opacity = np.where(mask, 0, opacity).astype(np.uint8)
-    return np.concatenate([image[..., :channels], opacity[..., None]], -1)
-
-
 def holes_to_fill(image: np.ndarray, codec: ImageCodec) -> Tensor:
     """Tokens (L,) of an image with holes.
 
@@ -108,8 +99,3 @@ def sheet(
         tile.alpha_composite(picture_of(image).convert("RGBA").resize(tile.size, 0))
         page.paste(tile, (2 + index % columns * width, 2 + index // columns * height))
     return page
-
-
-def picture_of(image: np.ndarray) -> Image.Image:
-    """An array that a codec decoded, as a picture of mode L, LA, RGB or RGBA."""
-    return Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)

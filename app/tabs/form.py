@@ -12,7 +12,7 @@ import gradio as gr
 
 from app.lane import Lane
 from app.live import perform_all
-from app.shelf import TRAIN_HINT, Shelf
+from app.shelf import Shelf
 from app.state import MAX_SEED, Request, Settings
 from mdcore.sampling import GRIDS, SAMPLERS
 
@@ -138,8 +138,7 @@ def wire_branches(
 
 
 def _model_menu(shelf: Shelf, tab: str) -> gr.Dropdown:
-    entries = shelf.entries()
-    usable = [entry for entry in entries if entry.is_text and not entry.problem]
+    usable = shelf.usable("text")
     choices = [(f"{e.name} ({e.parameters / 1e6:.1f}M, {e.length} tokens)", e.name) for e in usable]
     menu = gr.Dropdown(
         choices,
@@ -149,9 +148,9 @@ def _model_menu(shelf: Shelf, tab: str) -> gr.Dropdown:
         filterable=False,
         visible=bool(usable),
     )
-    notes = [f"**{e.name}** cannot be used: {e.problem}" for e in entries if e.problem]
+    notes = [f"**{e.name}** cannot be used: {e.problem}" for e in shelf.entries() if e.problem]
     if not usable:
-        notes.insert(0, f"No text model in {shelf.places}. {TRAIN_HINT}")
+        notes.insert(0, shelf.nothing("text"))
     if notes:
         gr.Markdown("\n\n".join(notes), elem_classes="md-warning", elem_id=f"{tab}-problems")
     return menu

@@ -131,8 +131,8 @@ def _measurer(shelf: Shelf) -> Callable[[Any], dict[str, Any]]:
             if not isinstance(asked, list) or len(asked) != 2:
                 raise ValueError("Give a text and the name of a model.")
             request = Settings().request(asked[1], asked[0], fill=False)
-            codec = shelf.codec(request.checkpoint)
-            canvas = read_canvas(request.raw, codec)
+            codec = shelf.text_codec(request.checkpoint)
+            canvas = read_canvas(asked[0], codec)
         except ValueError as error:
             return {"problem": str(error)}
         holes = [hole.count for hole in canvas.holes]

@@ -5,7 +5,7 @@ id, which is the vocabulary's size.
 """
 
 from mdcore.codecs.base import CODECS, Codec
-from mdcore.codecs.image import ImageCodec, Palette, Pixels, fit_picture
+from mdcore.codecs.image import ImageCodec, Palette, Pixels, fit_picture, picture_of, punch
 from mdcore.codecs.text import (
     BPE,
     HOLE,
@@ -31,5 +31,7 @@ __all__ = [
     "Pixels",
     "TextCodec",
     "fit_picture",
+    "picture_of",
+    "punch",
     "read_tokenizer",
 ]

@@ -61,6 +61,20 @@ def _with_opacity(values: Pixels8, opaque: np.ndarray) -> Pixels8:
     return np.concatenate([np.where(opaque[..., None], values, 0).astype(np.uint8), opacity], -1)
 
 
+def punch(image: np.ndarray, mask: np.ndarray | None, channels: int) -> np.ndarray:
+    """The image (H, W, channels, perhaps with opacity) with holes where the mask (H, W) says."""
+    opaque = np.full(image.shape[:2], 255, np.uint8)
+    opacity = image[..., channels] if image.shape[-1] > channels else opaque
+    if mask is not None:
+        opacity = np.where(mask, 0, opacity).astype(np.uint8)
+    return np.concatenate([image[..., :channels], opacity[..., None]], -1)
+
+
+def picture_of(image: np.ndarray) -> Image.Image:
+    """An array that a codec decoded, as a picture of mode L, LA, RGB or RGBA."""
+    return Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+
+
 class ImageCodec(abc.ABC):
     """What image codecs share: the size, the holes, and the checks.
 
