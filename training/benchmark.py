@@ -1,4 +1,4 @@
-"""Speed beside a plain reference: python -m training.benchmark [--steps T ...] [--batches B ...].
+"""Speed beside a plain reference: python -m training.benchmark [--images] [--steps T ...].
 
 Each row is a ratio measured in one run on this machine. The reference is what one writes first:
 float32, logits at every position in every step, a network call in every step. Both sides have the
@@ -12,17 +12,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mdcore.checkpoint import ModelConfig, build_model
+from mdcore.codecs import CODECS, Codec
 from mdcore.diffusion import MD4
 from mdcore.hardware import DeviceName, matmul_dtype, pick_device
 from mdcore.sampling import SAMPLERS
 from training.command import command
+from training.config import PRESETS
 
 LENGTH = 256
 SEED = 0
@@ -32,16 +34,18 @@ SEED = 0
 class Arguments:
     """Print tables of speed against a plain reference."""
 
-    steps: tuple[int, ...] = (64, 256, 1024)
-    """Sampling steps to measure."""
+    images: bool = False
+    """Measure the model of preset mnist, 28 x 28 tokens of 256 values, instead of text."""
+    steps: tuple[int, ...] = ()
+    """Sampling steps to measure; 64, 256 and 1024, or 784 for images, if not given."""
     batches: tuple[int, ...] = (1, 8)
     """Batch sizes of sampling."""
     vocabularies: tuple[int, ...] = (4096, 50_257)
-    """Vocabulary sizes."""
+    """Vocabulary sizes of text."""
     width: int = 320
-    """Of the backbone."""
+    """Of the backbone for text."""
     depth: int = 6
-    """Of the backbone."""
+    """Of the backbone for text."""
     reference_steps: int = 16
     """Steps of the reference that are timed; all its steps cost the same, so the rest is scaled."""
     repeats: int = 3
@@ -55,28 +59,40 @@ class Arguments:
 
 
 @dataclass(frozen=True)
-class Shape:
+class Subject:
     """A model to measure."""
 
-    vocab_size: int
-    width: int
-    depth: int
+    config: ModelConfig
     device: str
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return self.codec.vocab_size
+
+    @property
+    def length(self) -> int:
+        """L."""
+        return self.codec.length
+
+    @property
+    def codec(self) -> Codec[Any]:
+        """For its sizes alone."""
+        return CODECS.build(self.config.codec)
 
     def build(self) -> MD4:
         """The model with random weights, its matrix work in float32."""
-        config = ModelConfig(
-            codec={"name": "bpe", "vocab_size": self.vocab_size, "length": LENGTH},
-            schedule={"name": "linear"},
-            backbone={
-                "name": "transformer",
-                "width": self.width,
-                "depth": self.depth,
-                "heads": self.width // 64,
-            },
-        )
         torch.manual_seed(SEED)
-        return build_model(config).to(self.device)
+        return build_model(self.config).to(self.device)
+
+
+def text_model(vocab_size: int, width: int, depth: int) -> ModelConfig:
+    """A transformer over 256 tokens."""
+    return ModelConfig(
+        codec={"name": "bpe", "vocab_size": vocab_size, "length": LENGTH},
+        schedule={"name": "linear"},
+        backbone={"name": "transformer", "width": width, "depth": depth, "heads": width // 64},
+    )
 
 
 @torch.no_grad()
@@ -120,9 +136,10 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def sampling_row(model: MD4, steps: int, batch: int, arguments: Arguments, device: str) -> str:
+def sampling_row(subject: Subject, model: MD4, steps: int, batch: int, arguments: Arguments) -> str:
     """Time and calls of one sampling run, ours and the reference's."""
-    z = torch.full((batch, LENGTH), model.mask_id, device=device)
+    device = subject.device
+    z = torch.full((batch, subject.length), model.mask_id, device=device)
     sampler = SAMPLERS.build({"name": "ancestral", "steps": steps})
 
     def ours() -> int:
@@ -143,16 +160,17 @@ def sampling_row(model: MD4, steps: int, batch: int, arguments: Arguments, devic
 
 
 def training_step(
-    shape: Shape, batch: int, side: Literal["ours", "reference"], compiled: bool
+    subject: Subject, batch: int, side: Literal["ours", "reference"], compiled: bool
 ) -> tuple[float, float]:
-    """Tokens a second and peak memory in MiB of training steps in a process of their own."""
-    model = shape.build()
+    """Examples a second and peak memory in MiB of training steps in a process of their own."""
+    model = subject.build()
     if side == "ours":
-        model.compute_dtype = matmul_dtype(torch.device(shape.device))
+        model.compute_dtype = matmul_dtype(torch.device(subject.device))
         if compiled:
             model.denoiser.compile()
-    generator = torch.Generator(shape.device).manual_seed(SEED)
-    x = torch.randint(shape.vocab_size, (batch, LENGTH), generator=generator, device=shape.device)
+    generator = torch.Generator(subject.device).manual_seed(SEED)
+    size = (batch, subject.length)
+    x = torch.randint(subject.vocab_size, size, generator=generator, device=subject.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=side == "ours")
 
     def step() -> None:
@@ -167,8 +185,8 @@ def training_step(
 
     for _ in range(3):  # to compile and warm up
         step()
-    rate = batch * LENGTH / seconds(step, shape.device, 5)
-    if shape.device == "cuda":
+    rate = batch / seconds(step, subject.device, 5)
+    if subject.device == "cuda":
         return rate, torch.cuda.max_memory_allocated() / 2**20
     return rate, peak_memory()
 
@@ -181,43 +199,77 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def training_row(shape: Shape, batch: int, compiled: bool) -> str:
+def training_row(subject: Subject, batch: int, compiled: bool, *, text: bool) -> str:
     """A training step, ours and the reference's, each in a fresh process for its peak memory."""
     context = multiprocessing.get_context("spawn")
     results = []
     for side in ("ours", "reference"):
         with context.Pool(1) as pool:
-            results.append(pool.apply(training_step, (shape, batch, side, compiled)))
+            results.append(pool.apply(training_step, (subject, batch, side, compiled)))
     (fast, small), (slow, large) = results
+    if text:
+        fast, slow = fast * subject.length, slow * subject.length
     return (
-        f"| {shape.vocab_size:,} | {batch} | {fast:,.0f} | {slow:,.0f} | **{fast / slow:.1f}x** "
+        f"| {subject.vocab_size:,} | {batch} | {fast:,.0f} | {slow:,.0f} | **{fast / slow:.1f}x** "
         f"| {small:,.0f} | {large:,.0f} | {large / small:.1f}x |"
     )
+
+
+@torch.no_grad()
+def head_line(subject: Subject, model: MD4) -> str:
+    """What logits at every position would cost beside those of one step of 64."""
+    model.compute_dtype = matmul_dtype(torch.device(subject.device))
+    z = torch.full((8, subject.length), model.mask_id, device=subject.device)
+    t = torch.ones(8, device=subject.device)
+    select = torch.zeros_like(z, dtype=torch.bool)
+    select[:, ::64] = True
+
+    def call(chosen: Tensor | None) -> float:
+        return 1000 * seconds(lambda: model(z, t, select=chosen), subject.device, 9)
+
+    everywhere, selected = call(None), call(select)
+    logits = 4 * z.numel() * subject.vocab_size / 2**20
+    return (
+        f"A call at batch 8 takes {everywhere:.1f} ms with logits at every position "
+        f"({logits:.1f} MiB of them), {selected:.1f} ms at every 64th ({logits / 64:.1f} MiB)."
+    )
+
+
+def subjects(arguments: Arguments, device: str) -> list[Subject]:
+    """The models to measure."""
+    if arguments.images:
+        return [Subject(PRESETS["mnist"].model, device)]
+    shape = (arguments.width, arguments.depth)
+    return [Subject(text_model(v, *shape), device) for v in arguments.vocabularies]
 
 
 def run(arguments: Arguments) -> None:
     """Measure and print the tables."""
     device = pick_device(arguments.device)
-    shapes = [
-        Shape(v, arguments.width, arguments.depth, device.type) for v in arguments.vocabularies
-    ]
+    measured = subjects(arguments, device.type)
+    text = not arguments.images
+    what = f"Transformer {arguments.depth} x {arguments.width}, {LENGTH} tokens"
     print(
         f"{device.type}, {torch.get_num_threads()} threads, torch {torch.__version__}; matrix work "
-        f"in {matmul_dtype(device)}, the reference's in float32. Transformer {arguments.depth} x "
-        f"{arguments.width}, {LENGTH} tokens. Reference: {arguments.reference_steps} steps timed.\n"
+        f"in {matmul_dtype(device)}, the reference's in float32. "
+        f"{what if text else 'U-Net of preset mnist, 784 tokens'}. "
+        f"Reference: {arguments.reference_steps} steps timed.\n"
     )
     print("| vocabulary | batch | steps | calls | seconds | reference calls | seconds | ratio |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    for shape in shapes:
-        model = shape.build().eval()
+    for subject in measured:
+        model = subject.build().eval()
         for batch in arguments.batches:
-            for steps in arguments.steps:
-                print(sampling_row(model, steps, batch, arguments, device.type), flush=True)
-    print("\n| vocabulary | batch | tokens/s | reference | ratio | peak MiB | reference | ratio |")
+            for steps in arguments.steps or (64, 256, 1024 if text else 784):
+                print(sampling_row(subject, model, steps, batch, arguments), flush=True)
+        if not text:
+            print(f"\n{head_line(subject, model)}")
+    unit = "tokens" if text else "images"
+    print(f"\n| vocabulary | batch | {unit}/s | reference | ratio | peak MiB | reference | ratio |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    for shape in shapes:
-        batch = max(1, math.floor(arguments.training_batch * 4096 / max(4096, shape.vocab_size)))
-        print(training_row(shape, batch, arguments.compile), flush=True)
+    for subject in measured:
+        batch = max(1, math.floor(arguments.training_batch * 4096 / max(4096, subject.vocab_size)))
+        print(training_row(subject, batch, arguments.compile, text=text), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mdcore.codecs import ImageCodec, picture_of
-from training.data import Pictures
+from training.data import SUFFIXES, Pictures
 
 MASKS = ("left", "right", "top", "bottom", "centre", "random")
 """Masks by name: half of the picture, its middle, or half of its pixels here and there."""
@@ -56,16 +56,15 @@ def open_picture(path: Path, hint: str = "") -> Image.Image:
         ValueError: it cannot be read.
     """
     try:
-        picture = Image.open(path)
-        picture.load()
+        with Image.open(path) as picture:
+            return picture.copy()
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{path} could not be read as a picture ({error}).{hint}") from error
-    return picture
 
 
 def given_pictures(path: Path, codec: ImageCodec, count: int) -> Iterator[np.ndarray]:
     """The picture in a file, `count` times; or the first held-out pictures of a data set."""
-    if path.suffix.lower() != ".npz" and path.is_file():
+    if path.suffix.lower() in SUFFIXES:
         return itertools.repeat(codec.fit(open_picture(path)), count)
     pictures = Pictures([str(path)], exclude="skin").pictures("validation")
     return (codec.fit(picture) for picture, _ in itertools.islice(pictures, count))

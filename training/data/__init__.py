@@ -2,12 +2,13 @@
 
 from training.data.hub import Hub, HubPictures
 from training.data.local import Books, Text
-from training.data.pictures import PictureBatches, Pictures, read_pictures
+from training.data.pictures import SUFFIXES, PictureBatches, Pictures, read_pictures
 from training.data.source import DATASETS, Batches, Examples, PictureSource, Source, Split
 from training.data.windows import StreamedWindows, Windows, read_tokens, read_windows
 
 __all__ = [
     "DATASETS",
+    "SUFFIXES",
     "Batches",
     "Books",
     "Examples",

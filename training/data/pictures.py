@@ -43,13 +43,12 @@ class Item:
         if isinstance(self.content, np.ndarray):
             return Image.fromarray(self.content)
         try:
-            picture = Image.open(self.content)
-            picture.load()
+            with Image.open(self.content) as picture:
+                return picture.copy()
         except (UnidentifiedImageError, OSError) as error:
             raise ValueError(
                 f"{self.content} could not be read as a picture; remove it."
             ) from error
-        return picture
 
 
 @DATASETS.register("pictures")
