@@ -186,7 +186,7 @@ class Painter {
     reader.readAsDataURL(file);
     await new Promise((done) => reader.addEventListener('loadend', done));
     const data = reader.result?.split(',')[1] || '';
-    const told = await this.server.convert([model, data]).catch(() => ({ problem: BAD_FILE }));
+    const told = await this.server.convert(model, data).catch(() => ({ problem: BAD_FILE }));
     if (model !== this.model) return;
     if (told.problem) return this.#complain(told.problem);
     const picture = this.#picture(told.pixels);

@@ -11,6 +11,7 @@ from app import player
 from app.lane import Lane
 from app.questions import outlook, spell
 from app.shelf import Shelf
+from app.state import RELOAD
 
 ADOPT = """
 if (!document.getElementById(NAME)) {
@@ -51,19 +52,20 @@ def questions(shelf: Shelf, lane: Lane) -> list[Callable[[Any], Any]]:
 
     def spelled(asked: Any) -> Any:
         """Of [text, model]: the ways to write the text in tokens."""
-        return _answer(asked, lambda text, model: spell(shelf, text, model))
+        return answered(asked, 2, lambda text, model: spell(shelf, text, model))
 
     def foreseen(asked: Any) -> Any:
         """Of [frame, position]: what the model would put there."""
-        return _answer(asked, lambda frame, position: outlook(shelf, lane, frame, position))
+        return answered(asked, 2, lambda frame, position: outlook(shelf, lane, frame, position))
 
     return [spelled, foreseen]
 
 
-def _answer(asked: Any, answer: Callable[[Any, Any], Any]) -> Any:
+def answered(asked: Any, parts: int, answer: Callable[..., Any]) -> Any:
+    """The answer to a question of so many parts; {"problem": text} if there is none."""
     try:
-        if not isinstance(asked, list) or len(asked) != 2:
-            raise ValueError("A question has two parts. Load the page again.")
+        if not isinstance(asked, list) or len(asked) != parts:
+            raise ValueError(f"This question has another number of parts than {parts}. {RELOAD}")
         return answer(*asked)
     except ValueError as error:
         return {"problem": str(error)}

@@ -14,7 +14,7 @@ from app.lane import Lane
 from app.live import complete
 from app.shelf import Shelf
 from app.state import Settings
-from app.tabs.base import Tab, questions, show_runs, with_style
+from app.tabs.base import Tab, answered, questions, show_runs, with_style
 from app.tabs.form import (
     chosen,
     sampling_form,
@@ -124,19 +124,17 @@ def _editor(shelf: Shelf) -> gr.HTML:
     )
 
 
-def _measurer(shelf: Shelf) -> Callable[[Any], dict[str, Any]]:
-    def measure(asked: Any) -> dict[str, Any]:
-        """Of [text, model]: its tokens, those of each hole, and what is wrong with it."""
-        try:
-            if not isinstance(asked, list) or len(asked) != 2:
-                raise ValueError("Give a text and the name of a model.")
-            request = Settings().request(asked[1], asked[0], fill=False)
-            codec = shelf.text_codec(request.checkpoint)
-            canvas = read_canvas(asked[0], codec)
-        except ValueError as error:
-            return {"problem": str(error)}
+def _measurer(shelf: Shelf) -> Callable[[Any], Any]:
+    def count(text: Any, model: Any) -> dict[str, Any]:
+        request = Settings().request(model, text, fill=False)
+        codec = shelf.text_codec(request.checkpoint)
+        canvas = read_canvas(text, codec)
         holes = [hole.count for hole in canvas.holes]
         return {"tokens": len(canvas.tokens), "length": codec.length, "holes": holes}
+
+    def measure(asked: Any) -> Any:
+        """Of [text, model]: its tokens, those of each hole, and what is wrong with it."""
+        return answered(asked, 2, count)
 
     return measure
 
