@@ -1,12 +1,28 @@
 """Serving a page to a test."""
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import gradio as gr
 
 from app.interface import look
+from app.shelf import Shelf
+from mdcore.checkpoint import Checkpoint
+
+
+class SlowShelf(Shelf):
+    """A shelf whose models take a while, so that a run can be watched and stopped."""
+
+    seconds = 0.0
+
+    def load(self, name: str) -> Checkpoint:
+        known = self.is_loaded(name)
+        checkpoint = super().load(name)
+        if not known:
+            checkpoint.model.register_forward_pre_hook(lambda *_: time.sleep(self.seconds))
+        return checkpoint
 
 
 @contextmanager

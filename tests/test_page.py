@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 import torch
 from gradio_client import Client
-from served import served
+from served import SlowShelf, served
 from tiny_text import save_tiny_checkpoint
 
 from app import live
@@ -20,22 +20,8 @@ from app.lane import Lane
 from app.shelf import Shelf
 from app.state import Settings
 from app.tabs import watch
-from mdcore.checkpoint import Checkpoint
 
 Page = Any  # of playwright, which may be missing
-
-
-class SlowShelf(Shelf):
-    """A shelf whose models take a while, so that a run can be watched and stopped."""
-
-    seconds = 0.0
-
-    def load(self, name: str) -> Checkpoint:
-        known = self.is_loaded(name)
-        checkpoint = super().load(name)
-        if not known:
-            checkpoint.model.register_forward_pre_hook(lambda *_: time.sleep(self.seconds))
-        return checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ class Difference {
     this.proof = node('p', { class: 'md-proof', hidden: '' });
     this.line = node('p', { class: 'md-changes' });
     this.box = node(
-      'section',
-      { class: 'md-difference', 'aria-label': 'Changes to the original', hidden: '' },
+      'div',
+      { class: 'md-difference', role: 'group', 'aria-label': 'Changes to the original', hidden: '' },
       this.line,
       this.proof,
     );

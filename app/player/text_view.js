@@ -77,6 +77,7 @@ class TextView {
     token.join = joinAround((k) => this.#lastPiece(k), position);
     if (!events.length) {
       token.replaceChildren(node('span', { class: 'md-face md-unknown' }, '\u2007\u2007\u2007'));
+      token.blank = null;
       return;
     }
     const event = events[events.length - 1];
@@ -85,6 +86,8 @@ class TextView {
     const [, lead, word, trail] = piece.match(/^(\s*)([^]*?)(\s*)$/);
     const face = node('span', { class: 'md-face' });
     const breaks = /\n/.test(piece);
+    if (join) token.blank = word ? null : `part of ${join.text.trim()}`;
+    else token.blank = word ? null : breaks ? 'line break' : 'space';
     if (word || join) this.#write(token, face, events, word);
     else face.classList.add(breaks ? 'md-break' : 'md-space');
     if (!word && !breaks) face.append(piece);
@@ -134,8 +137,18 @@ class TextView {
       token.shown = event;
       const word = token.words?.get(event);
       if (word !== undefined) token.querySelector('.md-face').textContent = word;
+      this.#name(token);
     });
     this.card.refresh();
+    const { anchor } = this.card;
+    if (anchor === document.activeElement) anchor?.setAttribute('aria-label', this.card.summary);
+  }
+
+  /** What a screen reader says of a token that is no word to be read. */
+  #name(token) {
+    const name = /masked|again/.test(token.dataset.state) ? 'masked' : token.blank;
+    if (name) token.setAttribute('aria-label', name);
+    else token.removeAttribute('aria-label');
   }
 
   /** Whether all tokens are there that make a character together. */
@@ -172,6 +185,10 @@ class TextView {
       if (!token) return;
       event.preventDefault();
       this.visit(Number(token.dataset.position), true);
+    });
+    this.box.addEventListener('focusout', (event) => {
+      const token = find(event);
+      if (token) this.#name(token);
     });
     this.box.addEventListener('click', (event) => {
       const token = find(event);
