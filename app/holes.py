@@ -48,7 +48,7 @@ def read_canvas(text: str, codec: TextCodec) -> Canvas:
     Raises:
         ValueError: the text is too long or has unknown characters.
     """
-    parts: list[str | Hole] = []
+    parts: list[tuple[str, int] | Hole] = []
     holes: list[Hole] = []
     end = 0
     takes_space = codec.loosen(f" {HOLE}") == HOLE
@@ -60,16 +60,16 @@ def read_canvas(text: str, codec: TextCodec) -> Canvas:
             holes[-1] = replace(holes[-1], count=holes[-1].count + hole.count)
         else:
             holes.append(hole)
-        parts += [before, hole]
+        parts += [(before.removesuffix(" ") if takes_space else before, end), hole]
         end = match.end()
     masked = sum(hole.count for hole in holes)
-    if masked > codec.length:  # before the text of so many masks is built
+    if masked > codec.length:  # before so many masks are built
         raise ValueError(
             f"{masked:,} masked tokens; this model reads {codec.length:,}. "
             f"Shorten the holes by about {masked - codec.length:,} tokens."
         )
-    raw = [HOLE * part.count if isinstance(part, Hole) else part for part in [*parts, text[end:]]]
-    tokens = codec.encode(codec.loosen("".join(raw)))
+    pieces = [_tokens(part, codec) for part in [*parts, (text[end:], end)]]
+    tokens = codec.fit(torch.cat(pieces))
     return Canvas(tokens, _placed(holes, tokens == codec.vocab_size))
 
 
@@ -84,6 +84,13 @@ def _hole(match: re.Match[str], space: str, codec: TextCodec) -> Hole:
     except ValueError:  # characters the model does not know may well be replaced
         count = len(words)
     return Hole(0, max(1, count), words)
+
+
+def _tokens(part: tuple[str, int] | Hole, codec: TextCodec) -> Tensor:
+    """Of a hole, or of given text and its place in the whole, which messages name."""
+    if isinstance(part, Hole):
+        return torch.full((part.count,), codec.vocab_size)
+    return codec.tokenize(*part)
 
 
 def _placed(holes: list[Hole], masked: Tensor) -> tuple[Hole, ...]:

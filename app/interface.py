@@ -14,12 +14,6 @@ HEADER = f"""<header class="md-header"><h1>{TITLE}</h1>
 <p>A text starts as nothing but masks; step by step, in any order, a model turns them into words.
 Stop it, run it backwards, and ask each word how sure the model was.</p></header>"""
 
-KEYS = """() => document.addEventListener('keydown', (event) => {
-  if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
-  const visible = [...document.querySelectorAll('button.primary')].find((b) => b.offsetParent);
-  if (visible) { event.preventDefault(); visible.click(); }
-})"""
-
 
 def build_interface(shelf: Shelf) -> gr.Blocks:
     """The page for the models on a shelf; start it with `launch(**look())`."""
@@ -31,7 +25,7 @@ def build_interface(shelf: Shelf) -> gr.Blocks:
             for tab in TABS:
                 with gr.Tab(tab.name, id=tab.name.lower()):
                     tab.build(shelf, lane)
-        page.load(None, js=KEYS, api_visibility="private")
+        page.load(None, js=_source("page.js"), api_visibility="private")
         page.unload(_leaver(lane))
         page.queue(max_size=64)
     return page
@@ -48,9 +42,13 @@ def look() -> dict[str, Any]:
     """Theme and style for `launch`: Gradio takes them there."""
     return {
         "theme": _theme(),
-        "css": (Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
+        "css": _source("page.css"),
         "footer_links": [],
     }
+
+
+def _source(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def _theme() -> gr.themes.Base:

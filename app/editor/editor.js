@@ -3,6 +3,8 @@
 const RANDOM_SHARE = 0.3;
 const HINT =
   'Click words to mask them, or drag across several. Arrow keys move, M masks, U unmasks.';
+const TYPING_HINT =
+  'Write [[words]] or [MASK] for what is to be filled in; brackets and bars cannot stand inside.';
 
 class Editor {
   /** `store` takes each new text; `measure` asks the server what it makes of one. */
@@ -139,7 +141,7 @@ class Editor {
     const shown = Boolean(hole?.masks) && this.area.hidden;
     this.length.hidden = !shown;
     if (!shown) {
-      this.about.textContent = this.area.hidden ? HINT : 'Write [[words]] or [MASK] for what is to be filled in.';
+      this.about.textContent = this.area.hidden ? this.words.refusal || HINT : TYPING_HINT;
       return;
     }
     const words = hole.words.length > 40 ? `${hole.words.slice(0, 38)}…` : hole.words;

@@ -73,14 +73,23 @@ function maskAtoms(atoms, from, to) {
   return atoms;
 }
 
-/** Give the atoms back; a mask without words goes. */
+/** Give the atoms back; a mask without words goes, and the space before it. */
 function unmaskAtoms(atoms, from, to) {
-  return atoms.filter((atom, index) => {
-    if (index < from || index > to) return true;
-    if (atom.kind === 'mask') return false;
-    atom.hole = null;
-    return true;
+  const kept = [];
+  atoms.forEach((atom, index) => {
+    const chosen = index >= from && index <= to;
+    if (chosen && atom.kind === 'mask') return closeGap(kept, atoms[index + 1]);
+    if (chosen) atom.hole = null;
+    kept.push(atom);
   });
+  return kept;
+}
+
+/** Take away one of the spaces around a mask that goes: the one before it, or at a start the next. */
+function closeGap(before, after) {
+  const last = before[before.length - 1];
+  if (last?.text.endsWith(' ')) last.text = last.text.slice(0, -1);
+  else if (after && (!last || /\s$/.test(last.text))) after.text = after.text.replace(/^ /, '');
 }
 
 /** Mask a share of the words, each drawn alone; neighbours make one hole. */

@@ -88,6 +88,13 @@ class Words {
     return this.atoms[this.current]?.hole || null;
   }
 
+  /** Why the current chip cannot be masked, or "". */
+  get refusal() {
+    const atom = this.atoms[this.current];
+    if (!atom || atom.hole || maskable(atom)) return '';
+    return `“${atom.text}” cannot be masked: brackets and bars are what holes are written with.`;
+  }
+
   mask() {
     if (this.chips.size) this.changed(maskAtoms(this.atoms, ...this.range));
   }

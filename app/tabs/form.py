@@ -3,6 +3,7 @@
 import html
 import inspect
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,17 +56,22 @@ def chosen(*values: Any) -> Settings:
         grid=grid,
         temperature=temperature,
         top_p=top_p,
-        seed=int(number or 0) if locked else random.randrange(MAX_SEED),
+        seed=number if locked else random.randrange(MAX_SEED),
     )
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """A ValueError inside becomes a message with the same text."""
+def told(*, by_player: bool = False) -> Iterator[None]:
+    """A ValueError inside becomes a message with the same text.
+
+    Args:
+        by_player: the visitor sees it in the player, so that the page need not say it again.
+    """
     try:
         yield
     except ValueError as error:
-        raise gr.Error(html.escape(str(error)), print_exception=False) from error
+        text = html.escape(str(error))
+        raise gr.Error(text, visible=not by_player, print_exception=False) from error
 
 
 def stop_button(lane: Lane, tab: str) -> gr.Button:
@@ -107,6 +113,7 @@ def wire(
         run,
         list(inputs),
         list(outputs),
+        preprocess=False,  # Settings checks what comes, and says which value is wrong
         show_progress="hidden",
         concurrency_limit=None,  # the lane orders runs, and tells each how many are ahead
         api_visibility="private",
@@ -148,12 +155,18 @@ def _model_menu(shelf: Shelf, tab: str) -> gr.Dropdown:
         filterable=False,
         visible=bool(usable),
     )
-    notes = [f"**{e.name}** cannot be used: {e.problem}" for e in shelf.entries() if e.problem]
+    notes = [f"{e.name} cannot be used: {e.problem}" for e in shelf.entries() if e.problem]
     if not usable:
         notes.insert(0, shelf.nothing("text"))
     if notes:
-        gr.Markdown("\n\n".join(notes), elem_classes="md-warning", elem_id=f"{tab}-problems")
+        shown = "".join(f"<p>{_with_code(note)}</p>" for note in notes)
+        gr.HTML(shown, elem_classes="md-warning", elem_id=f"{tab}-problems")
     return menu
+
+
+def _with_code(text: str) -> str:
+    """A text as HTML; what stands in backticks is code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
 def _sampling_form(tab: str) -> list[gr.components.Component]:
@@ -194,9 +207,7 @@ def _sampling_form(tab: str) -> list[gr.components.Component]:
 
 def _seed_row(tab: str) -> tuple[gr.Number, gr.Checkbox]:
     with gr.Row(elem_classes="md-seed"):
-        seed = gr.Number(
-            1234, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id=f"{tab}-seed"
-        )
+        seed = gr.Number(1234, label="Seed", precision=0, elem_id=f"{tab}-seed")
         dice = gr.Button("Roll", elem_id=f"{tab}-dice", min_width=64, scale=0)
     lock = gr.Checkbox(
         False,

@@ -46,8 +46,12 @@ class TextCodec(abc.ABC):
     def _decode_piece(self, tokens: list[int]) -> str:
         """Text of tokens without masks."""
 
-    def tokenize(self, text: str) -> Tensor:
+    def tokenize(self, text: str, start: int = 0) -> Tensor:
         """Tokens of a text of any length, (n,) long.
+
+        Args:
+            text: with holes or without.
+            start: its place in a longer one, for messages.
 
         Raises:
             ValueError: the text has characters that the codec does not know.
@@ -55,9 +59,8 @@ class TextCodec(abc.ABC):
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can carry
-            raise _unknown([(text[error.start], error.start)]) from None
+            raise _unknown([(text[error.start], start + error.start)]) from None
         tokens: list[int] = []
-        start = 0
         for index, piece in enumerate(text.split(HOLE)):
             if index:
                 tokens.append(self.vocab_size)
@@ -72,7 +75,14 @@ class TextCodec(abc.ABC):
         Raises:
             ValueError: the text is too long or has unknown characters.
         """
-        tokens = self.tokenize(raw)
+        return self.fit(self.tokenize(raw))
+
+    def fit(self, tokens: Tensor) -> Tensor:
+        """The tokens, if they are no more than one example has.
+
+        Raises:
+            ValueError: they are.
+        """
         if len(tokens) > self.length:
             raise ValueError(
                 f"{len(tokens):,} tokens; this model reads {self.length:,}. "
