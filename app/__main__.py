@@ -55,8 +55,6 @@ def main() -> None:
             server_name=arguments.host,
             server_port=arguments.port,
             share=arguments.share,
-            ssr_mode=False,
-            run_history=False,
             **look(),
         )
     except OSError as error:

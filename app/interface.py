@@ -13,6 +13,7 @@ TITLE = "Masked diffusion"
 HEADER = f"""<header class="md-header"><h1>{TITLE}</h1>
 <p>A text starts as nothing but masks; step by step, in any order, a model turns them into words.
 Stop it, run it backwards, and ask each word how sure the model was.</p></header>"""
+SESSIONS = 50  # Gradio keeps what each has seen, for an hour after it has left
 
 
 def build_interface(shelf: Shelf) -> gr.Blocks:
@@ -39,8 +40,11 @@ def _leaver(lane: Lane) -> Any:
 
 
 def look() -> dict[str, Any]:
-    """Theme and style for `launch`: Gradio takes them there."""
+    """Theme, style and habits for `launch`: Gradio takes them there."""
     return {
+        "ssr_mode": False,
+        "run_history": False,
+        "state_session_capacity": SESSIONS,
         "theme": _theme(),
         "css": _source("page.css"),
         "footer_links": [],

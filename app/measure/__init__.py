@@ -1,0 +1,1 @@
+"""What the page costs: figures beside the budgets that they have to keep."""
