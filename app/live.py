@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 from app.lane import Lane, Ticket
@@ -12,6 +11,8 @@ from app.render import Transcript
 from app.shelf import Shelf
 from app.state import Frame, Request
 from app.uploads import png
+
+STOPPED = "Stopped before it began."
 
 
 def perform(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> Iterator[str]:
@@ -44,7 +45,7 @@ def _perform(
         with lane.join(visitor) as ticket:
             yield from _wait(ticket, told)
             if ticket.stopped.is_set():
-                yield _note(told, "stopped", "Stopped before it began.")
+                yield _note(told, "stopped", STOPPED)
                 return
             yield from _run(shelf, request, ticket, told)
     except ValueError as error:
@@ -63,7 +64,11 @@ def complete(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> dict[s
     """
     told = [_transcript()]
     with lane.join(visitor) as ticket:
-        for _ in chain(_wait(ticket, told), _run(shelf, request, ticket, told)):
+        for _ in _wait(ticket, told):
+            pass
+        if ticket.stopped.is_set():
+            raise ValueError(STOPPED)
+        for _ in _run(shelf, request, ticket, told):
             pass
     document = told[0].document()
     end = document["lines"][-1]

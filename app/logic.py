@@ -199,8 +199,7 @@ def play_all(
                 return
     except FloatingPointError as error:
         raise ValueError(
-            f"The model returned NaN at step {done + 1} in {dtype_name(run)}. "
-            "Start with --dtype float32."
+            f"The model returned NaN at step {done + 1} in {dtype_name(run)}. {_remedy(run)}"
         ) from error
     except torch.OutOfMemoryError as error:
         raise ValueError(
@@ -234,6 +233,12 @@ def batches(frames: Iterator[T], per_second: float = YIELDS_PER_SECOND) -> Itera
 def dtype_name(run: Run) -> str:
     """The number format of the model's matrix work: "bfloat16"."""
     return str(run.model.compute_dtype).removeprefix("torch.")
+
+
+def _remedy(run: Run) -> str:
+    if run.checkpoint.model.compute_dtype == torch.float32:
+        return "Its training went astray or its file is damaged: choose another model."
+    return "Start with --dtype float32."
 
 
 @torch.no_grad()

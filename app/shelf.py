@@ -161,11 +161,20 @@ class Shelf:
             if checkpoint is None:
                 while len(self._loaded) >= self._capacity:
                     self._loaded.popitem(last=False)
-                checkpoint = load_checkpoint(entry.folder, device=self.device)
+                checkpoint = self._read(entry)
                 if self._dtype is not None:
                     checkpoint.model.compute_dtype = self._dtype
             self._loaded[name] = checkpoint
             return checkpoint
+
+    def _read(self, entry: Entry) -> Checkpoint:
+        try:
+            return load_checkpoint(entry.folder, device=self.device)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                f"The GPU has no room for {entry.name}. Close what else uses it, or start with "
+                "--device cpu."
+            ) from error
 
 
 def _checkpoints_in(folder: Path) -> list[Path]:

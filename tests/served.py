@@ -1,5 +1,18 @@
-"""Serving a page to a test."""
+"""Serving a page to a test, and reading it as a visitor does."""
+
+from typing import Any
 
 from app.measure.stand import SlowShelf, served
 
-__all__ = ["SlowShelf", "served"]
+__all__ = ["SlowShelf", "served", "wait"]
+
+
+def wait(page: Any, selector: str, pattern: str) -> str:
+    """The text of an element, once it matches; as the page shows it."""
+    script = "([s, p]) => new RegExp(p).test(document.querySelector(s)?.textContent)"
+    try:
+        page.wait_for_function(script, arg=[selector, pattern], polling=20)
+    except Exception as error:
+        there = page.locator(selector).all_text_contents()
+        raise AssertionError(f"{selector} says {there}, never {pattern!r}") from error
+    return str(page.inner_text(selector))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_text import save_tiny_checkpoint
+from tiny_text import save_picture_checkpoint, save_tiny_checkpoint
 
 from app.lane import Lane
 from app.live import complete, perform
@@ -242,7 +242,15 @@ def test_a_prompt_that_fills_the_model_is_refused(shelf: Shelf) -> None:
         prepare(shelf, ask(text))
 
 
-def test_nan_says_at_which_step_and_what_to_do(shelf: Shelf) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "what"),
+    [
+        (torch.bfloat16, r"in bfloat16\. Start with --dtype float32\."),
+        (torch.float32, r"in float32\. Its training went astray"),
+    ],
+)
+def test_nan_says_at_which_step_and_what_to_do(folder: Path, dtype: torch.dtype, what: str) -> None:
+    shelf = Shelf([folder], dtype=dtype)
     run = prepare(shelf, ask(steps=8, sampler="first_hitting"))
     calls = iter(range(100))
 
@@ -250,7 +258,7 @@ def test_nan_says_at_which_step_and_what_to_do(shelf: Shelf) -> None:
         return logits * float("nan") if next(calls) == 2 else logits
 
     handle = run.checkpoint.model.register_forward_hook(spoil)
-    with pytest.raises(ValueError, match=r"NaN at step 3 in float32\. Start with --dtype float32"):
+    with pytest.raises(ValueError, match=rf"NaN at step 3 {what}"):
         list(play(run))
     handle.remove()
 
@@ -267,6 +275,15 @@ def test_out_of_memory_says_what_to_do(shelf: Shelf) -> None:
     handle.remove()
 
 
+def test_a_model_without_room_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr("app.shelf.load_checkpoint", full)
+    with pytest.raises(ValueError, match="The GPU has no room for tiny"):
+        Shelf([folder]).load("tiny")
+
+
 def test_batches_hold_every_frame_and_keep_the_pace() -> None:
     def quick() -> object:
         for index in range(200):
@@ -281,6 +298,12 @@ def test_batches_hold_every_frame_and_keep_the_pace() -> None:
 
 
 # the transcript
+
+
+def test_loading_is_told_where_there_is_something_to_load(shelf: Shelf) -> None:
+    told = [lines(list(perform(shelf, Lane(), ask(), "me"))[-1]) for _ in range(2)]
+    messages = [[line["message"] for line in run if line.get("state") == "loading"] for run in told]
+    assert messages == [["Loading tiny"], []]
 
 
 def test_the_transcript_only_grows_and_holds_the_result(shelf: Shelf) -> None:
@@ -446,6 +469,24 @@ def test_a_trajectory_survives_its_file(shelf: Shelf, tmp_path: Path) -> None:
 
 
 # the lane
+
+
+def test_the_place_in_the_lane_is_told(shelf: Shelf) -> None:
+    lane = Lane()
+    with lane.join("a"), lane.join("b"):
+        third = perform(shelf, lane, ask(), "third")
+        assert lines(next(third))[-1]["message"] == "Waiting: 2 ahead"
+    assert lines(list(third)[-1])[-1]["state"] == "done"
+
+
+def test_a_program_that_leaves_while_it_waits_is_not_run(shelf: Shelf) -> None:
+    lane = Lane()
+    with lane.join("first"):
+        leaver = threading.Timer(0.2, lane.leave, ("program",))
+        leaver.start()
+        with pytest.raises(ValueError, match="Stopped before it began"):
+            complete(shelf, lane, ask(), "program")
+        leaver.join()
 
 
 def test_the_second_waits_for_the_first(shelf: Shelf) -> None:

@@ -28,6 +28,7 @@ STOREYS = {
     "app.render": 1,
     "app.tabs": 2,
     "app.interface": 3,
+    "app.measure": 4,
     "app.__main__": 4,
     "training.data": 0,
     "training.ema": 0,
@@ -37,7 +38,7 @@ STOREYS = {
     "training.sample": 2,
     "training.evaluate": 2,
 }
-MAY_IMPORT_GRADIO = ("app.tabs", "app.interface", "app.__main__")
+MAY_IMPORT_GRADIO = ("app.tabs", "app.interface", "app.measure", "app.__main__")
 
 
 def modules() -> dict[str, Path]:

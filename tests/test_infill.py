@@ -95,8 +95,13 @@ def test_too_much_is_refused_before_it_is_built(codec: TextCodec) -> None:
         read_canvas("[[|9999]]" * 20_000, codec)
     with pytest.raises(ValueError, match=r"tokens; this model reads 48\. Shorten the text"):
         read_canvas("word " * 200 + HOLE, codec)
-    with pytest.raises(ValueError, match="unknown to this model: 'É' at 0"):
-        read_canvas(f"É{HOLE}", Characters())
+
+
+@pytest.mark.parametrize("text", ["É[MASK]", "a [MASK] É", "[[a cat|9]] sat[MASK][MASK] on É"])
+def test_unknown_characters_are_placed_in_the_text_as_it_was_typed(text: str) -> None:
+    place = text.index("É")
+    with pytest.raises(ValueError, match=f"unknown to this model: 'É' at {place}. Replace"):
+        read_canvas(text, Characters())
 
 
 @settings(max_examples=200, deadline=None)

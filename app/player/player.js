@@ -19,7 +19,8 @@ class Player {
 
   #build() {
     this.status = node('p', { class: 'md-status' });
-    const spoken = this.root.dataset.quiet === undefined ? { 'aria-live': 'polite', role: 'status' } : {};
+    this.quiet = this.root.dataset.quiet !== undefined; // another player tells of all of them
+    const spoken = this.quiet ? {} : { 'aria-live': 'polite', role: 'status' };
     this.alert = node('div', { class: 'md-live', ...spoken });
     this.progress = node('div', { class: 'md-progress' });
     this.stage = node('div', { class: 'md-stage' });
@@ -191,7 +192,7 @@ class Player {
 
   #state({ state, message }) {
     this.root.dataset.run = state;
-    this.status.textContent = message;
+    this.status.textContent = this.quiet && state === 'failed' ? '' : message;
     this.alert.textContent = message;
     if (this.next) this.next.message = message;
     this.editing.show(this.transport.step);

@@ -52,7 +52,7 @@ class Trajectory {
     if (line.state !== 'queued' && line.state !== 'loading') this.lines.push(line);
     if (line.start) return this.start ? this.#goOn(line.start) : this.#begin(line.start);
     if (line.s !== undefined) return this.#frame(line);
-    if (line.state === 'done' || line.state === 'stopped') this.end = line;
+    if (['done', 'stopped', 'failed'].includes(line.state)) this.end = line;
     return [];
   }
 

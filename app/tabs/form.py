@@ -5,7 +5,7 @@ import inspect
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,17 +61,12 @@ def chosen(*values: Any) -> Settings:
 
 
 @contextmanager
-def told(*, by_player: bool = False) -> Iterator[None]:
-    """A ValueError inside becomes a message with the same text.
-
-    Args:
-        by_player: the visitor sees it in the player, so that the page need not say it again.
-    """
+def told() -> Iterator[None]:
+    """A ValueError inside becomes a message with the same text."""
     try:
         yield
     except ValueError as error:
-        text = html.escape(str(error))
-        raise gr.Error(text, visible=not by_player, print_exception=False) from error
+        raise gr.Error(html.escape(str(error)), print_exception=False) from error
 
 
 def stop_button(lane: Lane, tab: str) -> gr.Button:
@@ -90,9 +85,10 @@ def streamed(
 ) -> Iterator[tuple[Any, ...]]:
     """A run as outputs: a transcript for each player, the seed, and a Stop that wakes."""
     once = (asked.seed, gr.update(interactive=True))
-    for transcripts in perform_all(shelf, lane, asked, request.session_hash or ""):
-        yield *transcripts, *once
-        once = (gr.skip(), gr.skip())
+    with suppress(ValueError):  # the players have told it
+        for transcripts in perform_all(shelf, lane, asked, request.session_hash or ""):
+            yield *transcripts, *once
+            once = (gr.skip(), gr.skip())
 
 
 def wire(

@@ -141,6 +141,7 @@ def _measurer(shelf: Shelf) -> Callable[[Any], Any]:
 
 def _add_endpoint(shelf: Shelf, lane: Lane) -> None:
     def infill_text(
+        request: gr.Request,
         text: str = "",
         checkpoint: str | None = None,
         steps: int = 64,
@@ -161,7 +162,7 @@ def _add_endpoint(shelf: Shelf, lane: Lane) -> None:
                 seed=seed,
             )
             asked = settings.request(checkpoint, text, fill=False)
-            return complete(shelf, lane, asked, uuid.uuid4().hex)
+            return complete(shelf, lane, asked, request.session_hash or uuid.uuid4().hex)
 
     api(infill_text, api_name="infill_text", concurrency_limit=None)
 

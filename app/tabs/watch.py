@@ -69,6 +69,7 @@ def _composer(lane: Lane) -> tuple[gr.Textbox, gr.Button, gr.Button]:
 
 def _add_endpoint(shelf: Shelf, lane: Lane) -> None:
     def generate_text(
+        request: gr.Request,
         prompt: str = "",
         checkpoint: str | None = None,
         steps: int = 64,
@@ -89,7 +90,7 @@ def _add_endpoint(shelf: Shelf, lane: Lane) -> None:
                 seed=seed,
             )
             asked = settings.request(checkpoint, prompt, fill=True)
-            return complete(shelf, lane, asked, uuid.uuid4().hex)
+            return complete(shelf, lane, asked, request.session_hash or uuid.uuid4().hex)
 
     api(generate_text, api_name="generate_text", concurrency_limit=None)
 
