@@ -4,10 +4,8 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 import torch
 from gradio_client import Client
@@ -17,7 +15,6 @@ from tiny_text import save_tiny_checkpoint
 from app import live
 from app.interface import build_interface
 from app.lane import Lane
-from app.shelf import Shelf
 from app.state import Settings
 from app.tabs import watch
 
@@ -209,7 +206,7 @@ def test_stop_five_times_and_then_a_run_works(page, shelf: SlowShelf) -> None:  
 
 
 def test_a_second_visitor_waits_and_then_runs(browser, page, page_of: str, shelf) -> None:  # noqa: ANN001
-    shelf.seconds = 0.03
+    shelf.seconds = 0.3
     other = browser.new_page()
     other.goto(page_of)
     other.wait_for_selector(".md-token")
@@ -280,9 +277,3 @@ def test_the_endpoint_answers_a_program(page_of: str) -> None:
     assert again["text"] == result["text"]
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(named) == {"/generate_text", "/infill_text"}
-
-
-def test_an_empty_shelf_still_shows_a_page(tmp_path: Path) -> None:
-    page = build_interface(Shelf([tmp_path]))
-    shown = [block.value for block in page.blocks.values() if isinstance(block, gr.Markdown)]
-    assert any(f"No text model in {tmp_path}" in value for value in shown)
