@@ -103,7 +103,7 @@ def _wait(ticket: Ticket, told: list[Transcript]) -> Iterator[tuple[str, ...]]:
 def _run(
     shelf: Shelf, request: Request, ticket: Ticket, told: list[Transcript]
 ) -> Iterator[tuple[str, ...]]:
-    name = shelf.find(request.checkpoint).name
+    name = shelf.find(request.checkpoint, request.kind).name
     if not shelf.is_loaded(name):
         yield _note(told, "loading", f"Loading {name}")
     run = prepare(shelf, request)

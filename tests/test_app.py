@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_text import save_picture_checkpoint, save_tiny_checkpoint
+from tiny_text import save_tiny_checkpoint
 
 from app.lane import Lane
 from app.live import complete, perform

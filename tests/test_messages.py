@@ -12,7 +12,8 @@ import pytest
 import torch
 from gradio_client import Client
 from served import served, wait
-from tiny_text import save_picture_checkpoint, save_tiny_checkpoint
+from tiny_image import save_tiny_image_model
+from tiny_text import save_tiny_checkpoint
 
 from app.interface import build_interface
 from app.measure.visitor import Visitor
@@ -76,7 +77,7 @@ def save_broken(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trouble]:
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Trouble:
     home = tmp_path_factory.mktemp("checkpoints")
     for name in ("tiny", "huge", "<b>cut"):
         save_tiny_checkpoint(home / name)
@@ -84,10 +85,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trouble]:
     weights.write_bytes(weights.read_bytes()[:-100])
     save_letters(home / "letters")
     save_broken(home / "nan")
-    with pytest.MonkeyPatch.context() as patch:
-        sides = {"height": 28, "width": 28, "channels": 1}
-        save_picture_checkpoint(home / "pictures", sides, patch)
-        yield Trouble([home])
+    save_tiny_image_model(home / "pictures", "grey", height=28, width=28)
+    return Trouble([home])
 
 
 @pytest.fixture(scope="module")

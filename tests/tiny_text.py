@@ -1,14 +1,11 @@
 """A text model small enough to sample from in milliseconds, with a real BPE and random weights."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
 import torch
 
-from mdcore.checkpoint import CONFIG_FILE, Checkpoint, ModelConfig, build_model, save_checkpoint
-from mdcore.codecs import BPE, CODECS
+from mdcore.checkpoint import Checkpoint, ModelConfig, build_model, save_checkpoint
+from mdcore.codecs import BPE
 
 SENTENCES = [
     "Once upon a time there was a little girl who lived in a wood.",
@@ -36,16 +33,4 @@ def save_tiny_checkpoint(folder: Path, *, length: int = 48, schedule: str = "lin
         for weight in model.denoiser.parameters():
             torch.nn.init.normal_(weight, std=0.3)
     save_checkpoint(folder, Checkpoint(model=model, codec=codec, config=config, step=7))
-    return folder
-
-
-def save_picture_checkpoint(
-    folder: Path, sides: Mapping[str, int], monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """A folder that says it holds an image model, of a codec that is there for this test."""
-    monkeypatch.setitem(CODECS._classes, "picture", type("Picture", (), {}))
-    save_tiny_checkpoint(folder)
-    config = json.loads((folder / CONFIG_FILE).read_text())
-    config["model"]["codec"] = {"name": "picture", **sides}
-    (folder / CONFIG_FILE).write_text(json.dumps(config))
     return folder
