@@ -1,5 +1,7 @@
 /* The card that tells what is known of one token, and what can be done with it. */
 
+const CROSS = 'M6 5l6 6 6-6 1 1-6 6 6 6-1 1-6-6-6 6-1-1 6-6-6-6z';
+
 class Card {
   /** `tools` may be null: then nothing can be edited. */
   constructor(box, whatIf, tools) {
@@ -13,7 +15,7 @@ class Card {
     this.face = node('div', { class: 'md-card', role: 'group', 'aria-label': 'Token', hidden: '' });
     this.face.append(this.title, this.facts, this.candidates.box);
     if (tools) this.face.append(tools.box);
-    this.face.append(whatIf.box);
+    this.face.append(whatIf.box, button('Close', CROSS, () => this.#close(), { class: 'md-close' }));
     new ResizeObserver(() => this.#settle()).observe(this.face);
     document.addEventListener('pointerdown', ({ target }) => {
       const own = this.face.contains(target) || target.closest?.('.md-token');
@@ -25,8 +27,7 @@ class Card {
     this.face.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape') return;
       event.stopPropagation();
-      this.anchor?.focus();
-      this.hide();
+      this.#close();
     });
   }
 
@@ -49,6 +50,11 @@ class Card {
     this.pinned = false;
     this.anchor = null;
     this.face.hidden = true;
+  }
+
+  #close() {
+    this.anchor?.focus();
+    this.hide();
   }
 
   /** Keys on the token that the card tells of; returns whether the key was one of them. */
@@ -102,7 +108,7 @@ class Card {
     if (!editable) return { candidates: event?.candidates };
     const asked = about.masked && this.tools.outlook(about);
     if (asked) return { candidates: asked, caption: 'What the model expects in this frame.' };
-    if (event?.candidates) return { candidates: event.candidates };
+    if (event?.candidates?.length) return { candidates: event.candidates };
     const source = [trajectory.at(position, step), next].find((one) => one?.candidates?.length);
     return source
       ? { candidates: source.candidates, caption: `When it was revealed, at step ${source.step}.` }
@@ -131,9 +137,11 @@ class Card {
     const anchor = this.anchor.getClientRects()[0] || this.anchor.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.face;
     const left = Math.min(anchor.left - box.left, box.width - width - 8);
+    const controls = this.box.parentNode.querySelector('.md-bottom').getBoundingClientRect();
     const below = anchor.bottom + 8;
     const above = anchor.top - height - 8;
-    const top = below + height + 8 < window.innerHeight || above < 8 ? below : above;
+    const fits = below + height + 8 < Math.min(window.innerHeight, controls.top);
+    const top = fits || above < 8 ? below : above;
     this.face.style.left = `${Math.max(8, left)}px`;
     this.face.style.top = `${top - box.top}px`;
     this.#settle();

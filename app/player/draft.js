@@ -26,11 +26,12 @@ class Draft {
   }
 
   #lay(positions) {
+    const known = this.over;
     this.over = new Map();
-    for (const edit of this.edits) {
-      for (const [position, token] of edit) {
-        this.over.set(position, { token, given: token !== null, edited: true });
-      }
+    for (const [position, token] of this.edits.flatMap((edit) => [...edit])) {
+      const before = known.get(position); // what stays the same is the same object
+      const same = before && before.token === token;
+      this.over.set(position, same ? before : { token, given: token !== null, edited: true });
     }
     return positions;
   }

@@ -22,7 +22,7 @@ class Editing {
       node('button', { type: 'button', onclick: action, ...extra }, label);
     this.count = node('span', { class: 'md-edit-count' });
     this.back = act('Undo', () => this.undo(), { title: 'Undo the last edit' });
-    this.none = act('Undo all', () => this.undo(true));
+    this.none = act('Undo all', () => this.undo(true), { class: 'md-undo-all' });
     this.go = act('Go on from here', () => this.#go(), { class: 'md-go-on' });
     this.help = node('p', { class: 'md-help', hidden: '' }, HELP[0], node('span', {}, HELP[1]));
     this.use = act('Use as the text', () => this.#use(), { title: 'Put this into the editor above' });

@@ -100,14 +100,22 @@ class TextView {
     token.style.setProperty('--entropy', event.given ? 0 : Math.min(1, event.entropy / ENTROPY_TOP));
   }
 
+  /** The step of a position's last edit; it lies over all steps if the run has not gone on yet. */
+  #lastEdit(position) {
+    if (this.draft.over.has(position)) return Infinity;
+    const edits = this.trajectory.positions[position].filter((event) => event.edited);
+    return edits.length ? edits[edits.length - 1].step : 0;
+  }
+
   #string(event) {
     const piece = this.trajectory.piece(event.token);
     return Array.isArray(piece) ? hex(piece) : piece;
   }
 
   /**
-   * The word. Where a position had several in turn, with room for the widest of them; where tokens
-   * make a character together, with its part of the room, the first one with the character.
+   * The word. Where a position had several in turn since it was edited, if it was, with room for the
+   * widest of them; where tokens make a character together, with its part of the room, the first
+   * one with the character.
    */
   #write(token, face, events, word) {
     face.append(word);
@@ -118,7 +126,9 @@ class TextView {
     token.words = new Map(words);
     this.pen.font = `100px ${getComputedStyle(this.box).fontFamily}`;
     const room = (text) => this.pen.measureText(text).width / 100;
-    const widths = words.slice(0, -1).map(([, other]) => room(other));
+    const edit = this.#lastEdit(Number(token.dataset.position));
+    const since = words.slice(0, -1).filter(([event]) => event.step >= edit);
+    const widths = since.map(([, other]) => room(other));
     widths.push(join ? room(join.text.trim()) / join.size : room(word));
     face.classList.add(join ? 'md-part' : 'md-roomy');
     face.style[join ? 'width' : 'minWidth'] = `${Math.max(...widths).toFixed(3)}em`;
