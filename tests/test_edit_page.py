@@ -237,14 +237,20 @@ def test_what_if_reshapes_at_once_and_asks_nothing(page: Page) -> None:
     assert [url for url in requests if "heartbeat" not in url] == []
 
 
-def test_a_wrong_frame_is_answered_with_its_reason(page: Page) -> None:
-    def spoil(route: Any) -> None:
+def spoil(page: Page, **changed: Any) -> None:
+    """Change what the page is going to send of a frame."""
+
+    def change(route: Any) -> None:
         body = json.loads(route.request.post_data or "{}")
         if body.get("event_data"):
-            body["event_data"]["v"] = 99
+            body["event_data"] |= changed
         route.continue_(post_data=json.dumps(body))
 
-    page.route("**/queue/join*", spoil)
+    page.route("**/queue/join*", change)
+
+
+def test_a_wrong_frame_is_answered_with_its_reason(page: Page) -> None:
+    spoil(page, v=99)
     page.click(f"{WATCH} .md-go-on")
     told = wait(page, ".toast-wrap", "has format")
     assert "This frame has format '99'; this version reads 1. Load the page again." in told
@@ -276,6 +282,12 @@ def test_infill_goes_on_in_one_alternative_and_takes_it_as_the_text(page: Page) 
     assert page.locator(f"{second} .md-changes del").count() == 3  # the holes, and the given token
     assert words(page, "#infill-player-1") == first_text
     assert page.locator("#infill-player-1 .md-branches").is_hidden()
+    spoil(page, tokens=[99999, None], given=[0])
+    token(page, revealed, second).click()
+    page.keyboard.press("m")
+    page.click(f"{second} .md-go-on")
+    wait(page, f"{second} .md-status", "Token 99,999 at position 0 is unknown to this model")
+    page.locator(second).get_by_role("button", name="Undo all").click()
     text = re.sub("‹[^›]*›", "\N{REPLACEMENT CHARACTER}", "".join(words(page, second)))
     page.locator(second).get_by_role("button", name="Use as the text").click()
     assert page.input_value(".md-area") == text

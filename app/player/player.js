@@ -19,9 +19,7 @@ class Player {
 
   #build() {
     this.status = node('p', { class: 'md-status' });
-    this.quiet = this.root.dataset.quiet !== undefined; // another player tells of all of them
-    const spoken = this.quiet ? {} : { 'aria-live': 'polite', role: 'status' };
-    this.alert = node('div', { class: 'md-live', ...spoken });
+    this.alert = node('div', { class: 'md-live', role: 'status' });
     this.progress = node('div', { class: 'md-progress' });
     this.stage = node('div', { class: 'md-stage' });
     this.empty = node('p', { class: 'md-empty' }, 'Press Generate, and watch the masks turn into words.');
@@ -49,11 +47,15 @@ class Player {
   }
 
   #buildEditing() {
+    const resume = (frame) => {
+      this.resuming = true;
+      this.host.resume(frame);
+    };
     this.editing = new Editing(
       () => ['queued', 'loading', 'running'].includes(this.root.dataset.run),
       (positions) => this.#edited(positions),
       (position) => this.text.visit(position),
-      this.host,
+      { ...this.host, resume: this.host.resume && resume },
     );
     const tools = this.host.resume ? new Tools(this.editing, this.host, () => this.card.refresh()) : null;
     this.whatIf = new WhatIf(() => this.card?.refresh());
@@ -107,6 +109,10 @@ class Player {
   #line(line, changed) {
     if (line.run !== undefined) {
       this.next = new Trajectory(line.run);
+      // Of runs in several players one tells of all; a branch is in its player alone.
+      this.quiet = this.root.dataset.quiet !== undefined && !this.resuming;
+      this.resuming = false;
+      this.alert.setAttribute('aria-live', this.quiet ? 'off' : 'polite');
       return;
     }
     if (line.state) this.#state(line);
