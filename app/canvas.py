@@ -62,7 +62,8 @@ def _text_canvas(text: str, codec: TextCodec, *, fill: bool) -> Canvas:
 
 def _frame_canvas(draft: Draft, checkpoint: Checkpoint) -> Canvas:
     mask_id, length = checkpoint.model.mask_id, checkpoint.codec.length
-    if len(draft.tokens) > length:
+    whole = isinstance(checkpoint.codec, ImageCodec)  # a text may be shorter
+    if len(draft.tokens) > length or (whole and len(draft.tokens) < length):
         raise ValueError(
             f"This frame has {len(draft.tokens):,} tokens; this model reads {length:,}. Go on with "
             "the model that made it."

@@ -231,6 +231,19 @@ def test_an_image_without_holes_or_of_another_size_is_refused(shelf: Shelf) -> N
         prepare(shelf, ask("grey", np.zeros((28, 28, 2), np.uint8)))
 
 
+def test_a_run_goes_on_from_a_frame_that_is_whole(shelf: Shelf) -> None:
+    kind = next(iter(KINDS))
+    length = codec_of(shelf, kind).length
+    tokens = [None, *([1] * (length - 1))]
+    frame = {"v": 1, "run": "a", "model": kind, "step": 3, "t": 0.1, "tokens": tokens, "given": [1]}
+    run = prepare(shelf, Settings(steps=8).resume(frame))
+    assert (run.masked, run.given, run.before) == (1, 1, 3)
+    assert sum(len(step.revealed) for step in play(run)) == 1
+    short = Settings(steps=8).resume(frame | {"tokens": tokens[:-1]})
+    with pytest.raises(ValueError, match=f"has {length - 1:,} tokens; this model reads {length:,}"):
+        prepare(shelf, short)
+
+
 @pytest.mark.parametrize(
     ("kind", "size"),
     [
