@@ -17,6 +17,7 @@ class Card {
     if (tools) this.face.append(tools.box);
     this.face.append(whatIf.box, button('Close', CROSS, () => this.#close(), { class: 'md-close' }));
     new ResizeObserver(() => this.#settle()).observe(this.face);
+    new ResizeObserver(() => this.anchor && this.#place()).observe(box);
     document.addEventListener('pointerdown', ({ target }) => {
       const own = this.face.contains(target) || target.closest?.('.md-token');
       if (!own && (box.contains(target) || !box.parentNode.contains(target))) this.hide();
