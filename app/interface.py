@@ -8,6 +8,7 @@ import gradio as gr
 from app.lane import Lane
 from app.shelf import Shelf
 from app.tabs import TABS
+from app.tabs.arrival import welcome
 
 TITLE = "Masked diffusion"
 HEADER = f"""<header class="md-header"><h1>{TITLE}</h1>
@@ -22,10 +23,13 @@ def build_interface(shelf: Shelf) -> gr.Blocks:
     page: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(HEADER, apply_default_css=False, elem_id="md-header")
-        with gr.Tabs(elem_id="md-tabs"):
+        note = gr.HTML(visible=False, apply_default_css=False, elem_id="md-arrival")
+        entrances = {}
+        with gr.Tabs(elem_id="md-tabs") as tabs:
             for tab in TABS:
                 with gr.Tab(tab.name, id=tab.name.lower()):
-                    tab.build(shelf, lane)
+                    entrances[tab.name.lower()] = tab.build(shelf, lane)
+        welcome(page, tabs, note, entrances, shelf, lane)
         page.load(None, js=_source("page.js"), api_visibility="private")
         page.unload(_leaver(lane))
         page.queue(max_size=64)

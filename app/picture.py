@@ -1,19 +1,21 @@
 """A run as a moving picture: python -m app.picture TRAJECTORY.json OUT.gif."""
 
 import io
-import json
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from app.render import pieces, read_trajectory, revealed
+from app.replay import placed, read_trajectory, read_transcript, spelled, walk
 
 WIDTH, MARGIN, SIZE, LEADING = 760, 28, 18, 30
 PAPER, INK, MASK, FRESH, QUIET = "#fffdf9", "#211d18", "#d9d2c4", "#0b6b62", "#665e53"
 FRAMES, SECONDS, PAUSE = 48, 6.0, 2.5
+MAX_HEIGHT = 6000
+UNKNOWN = 36.0  # width of a mask whose word is not known
+BLENDS = 8
 
 Box = tuple[float, float, float]
 """Where a token stands: left, top, width."""
@@ -26,78 +28,91 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
         lines: of the transcript, parsed.
 
     Raises:
-        ValueError: the transcript has no start or no steps.
+        ValueError: the run has no steps, or too many lines of text for a picture.
     """
-    states = list(_states(lines))
-    if len(states) < 2:
-        raise ValueError("This run has no steps to show; export it once it has begun.")
-    words = {token: piece for line in lines for token, piece in pieces(line).items()}
-    final = [words.get(token, "") if token is not None else "" for token in states[-1][1]]
-    font = ImageFont.load_default(SIZE)
-    boxes = _layout(final, font)
-    height = int(max(top for _, top, _ in boxes)) + LEADING + 2 * MARGIN
+    last = sum(1 for _ in walk(lines)) - 1
+    if last < 1:
+        raise ValueError("This run has no steps to show yet; let it go on first.")
+    words = spelled(lines)
     start = [line["start"] for line in lines if "start" in line][-1]
-    chosen = [states[round(i * (len(states) - 1) / FRAMES)] for i in range(FRAMES + 1)]
-    pictures, before = [], chosen[0][1]
-    for step, tokens in chosen:
+    boxes = _layout(_shown(lines, words, start["length"]))
+    height = int(max(top for _, top, _ in boxes)) + LEADING + 2 * MARGIN
+    if height > MAX_HEIGHT:
+        raise ValueError("This text is too tall for a moving picture. Save it as a page instead.")
+    wanted = [round(i * last / FRAMES) for i in range(FRAMES + 1)]
+    states = {k: (step, [*tokens]) for k, (step, tokens) in enumerate(walk(lines)) if k in wanted}
+    palette = _palette()
+    pictures: list[Image.Image] = []
+    before = states[0][1]
+    for step, tokens in (states[k] for k in wanted):
         picture = Image.new("RGB", (WIDTH, height), PAPER)
         pen = ImageDraw.Draw(picture)
         for box, token, old in zip(boxes, tokens, before, strict=True):
-            _draw_token(pen, box, None if token is None else words[token], old is None, font)
+            _draw_token(pen, box, None if token is None else words[token], old is None)
         left = sum(token is None for token in tokens)
         readout = f"step {step}/{start['steps']}    masked {left}/{len(tokens)}"
-        pen.text((MARGIN, height - MARGIN - 6), readout, QUIET, ImageFont.load_default(14))
-        pictures.append(picture)
+        pen.text((MARGIN, height - MARGIN - 6), readout, QUIET, _font(14))
+        pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
         before = tokens
     return _gif(pictures)
 
 
-def _states(lines: list[dict[str, Any]]) -> Iterator[tuple[int, list[int | None]]]:
-    """Step and tokens, None for a mask, at the start and after each step that changed something."""
-    tokens: list[int | None] = []
-    for line in lines:
-        if "start" in line:  # another one in the midst is a branch, begun from an edited frame
-            start = line["start"]
-            tokens = [None] * start["length"]
-            for first, there in [*start["given"], *start.get("kept", [])]:
-                tokens[first : first + len(there)] = there
-            yield start.get("branch", {}).get("step", 0), list(tokens)
-        elif "s" in line:
-            for position in line.get("m", []):
-                tokens[position] = None
-            for position, token in revealed(line):
-                tokens[position] = token
-            yield line["s"], list(tokens)
+def _shown(lines: list[dict[str, Any]], words: dict[int, str], length: int) -> list[list[str]]:
+    """What each position shows in turn."""
+    shown: list[list[str]] = [[] for _ in range(length)]
+    for position, token in (pair for line in lines for pair in placed(line)):
+        shown[position].append(words[token])
+    return shown
 
 
-def _layout(pieces: list[str], font: Any) -> list[Box]:
-    """A place for each piece, lines broken where a piece begins with a space."""
+def _layout(shown: list[list[str]]) -> list[Box]:
+    """A place for each position, as wide as its widest piece.
+
+    Lines are broken where a piece begins with a space, and between masks.
+    """
     boxes: list[Box] = []
     x, y = float(MARGIN), float(MARGIN)
-    for piece in pieces:
-        width = font.getlength(piece.replace("\n", ""))
-        if piece.startswith(" ") and x + width > WIDTH - MARGIN:
+    font = _font(SIZE)
+    for pieces in shown:
+        width = max((font.getlength(piece.replace("\n", "")) for piece in pieces), default=UNKNOWN)
+        if (not pieces or pieces[-1].startswith(" ")) and x + width > WIDTH - MARGIN:
             x, y = float(MARGIN), y + LEADING
         boxes.append((x, y, width))
         x += width
-        if "\n" in piece:
+        if pieces and "\n" in pieces[-1]:
             x, y = float(MARGIN), y + LEADING
     return boxes
 
 
-def _draw_token(
-    pen: ImageDraw.ImageDraw, box: Box, piece: str | None, fresh: bool, font: Any
-) -> None:
+def _draw_token(pen: ImageDraw.ImageDraw, box: Box, piece: str | None, fresh: bool) -> None:
     x, y, width = box
     if piece is None:
         pen.rounded_rectangle((x + 2, y + 3, x + max(width, 6) - 1, y + SIZE + 3), 4, MASK)
         return
-    pen.text((x, y), piece.replace("\n", ""), FRESH if fresh else INK, font)
+    pen.text((x, y), piece.replace("\n", ""), FRESH if fresh else INK, _font(SIZE))
+
+
+@cache
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
+
+
+def _palette() -> Image.Image:
+    """The few colours and their blends with the paper: one palette, so that nothing flickers."""
+    paper, mask, *inks = (ImageColor.getrgb(name)[:3] for name in (PAPER, MASK, INK, FRESH, QUIET))
+    blends = [
+        round(below + (above - below) * share / BLENDS)
+        for ink in inks
+        for share in range(1, BLENDS + 1)
+        for below, above in zip(paper, ink, strict=True)
+    ]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*paper, *mask, *blends])
+    return palette
 
 
 def _gif(pictures: list[Image.Image]) -> bytes:
-    colours = pictures[len(pictures) // 2].quantize(32)  # one palette, so that nothing flickers
-    first, *rest = (p.quantize(palette=colours, dither=Image.Dither.NONE) for p in pictures)
+    first, *rest = pictures
     buffer = io.BytesIO()
     each = round(1000 * SECONDS / len(pictures))
     first.save(
@@ -118,8 +133,7 @@ def main() -> None:
         sys.exit("usage: python -m app.picture TRAJECTORY.json OUT.gif")
     source, out = map(Path, sys.argv[1:])
     try:
-        lines = [json.loads(line) for line in read_trajectory(source).splitlines()]
-        out.write_bytes(animate(lines))
+        out.write_bytes(animate(read_transcript(read_trajectory(source))))
     except (OSError, ValueError) as error:
         sys.exit(f"app.picture: {error}")
 

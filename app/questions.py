@@ -1,6 +1,8 @@
-"""What the player asks while one edits a frame: how a text becomes tokens, what a mask may hide."""
+"""What the player asks: how a text becomes tokens, what a mask may hide, a run as a GIF."""
 
+import base64
 import uuid
+from threading import Lock
 from typing import Any
 
 import torch
@@ -9,6 +11,8 @@ from app.canvas import first_canvas, frame_time
 from app.lane import Lane
 from app.logic import described
 from app.looks import pieces_of
+from app.picture import animate
+from app.replay import read_transcript
 from app.shelf import Shelf
 from app.state import Settings
 from mdcore.codecs import HOLE
@@ -77,3 +81,22 @@ def outlook(shelf: Shelf, lane: Lane, frame: object, position: object) -> Json:
     words = pieces_of([token for token, _ in candidates], checkpoint.codec)
     shown = [[token, round(log_p, 4)] for token, log_p in candidates]
     return {"entropy": round(entropy, 2), "candidates": shown, "w": words}
+
+
+def draw(transcript: object, pen: Lock) -> Json:
+    """A run as a moving picture: {"gif": in base64}.
+
+    Args:
+        transcript: as the player has it.
+        pen: held while drawing, so that there is memory for but one picture.
+
+    Raises:
+        ValueError: this is no run, it has no steps, or many pictures are asked for at once.
+    """
+    lines = read_transcript(transcript)
+    if not pen.acquire(timeout=PATIENCE):
+        raise ValueError("Others are having their pictures drawn. Try again in a moment.")
+    try:
+        return {"gif": base64.b64encode(animate(lines)).decode()}
+    finally:
+        pen.release()

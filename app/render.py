@@ -22,13 +22,13 @@ once DETAILED reveals have.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from app.link import write_link
 from app.logic import Run, dtype_name
 from app.looks import looks, pieces_of
 from app.state import Frame, Reveal
@@ -85,7 +85,7 @@ class Transcript:
 
     def document(self) -> Json:
         """The run by itself, to be stored: what was told but for the states on the way."""
-        lines = [json.loads(line) for line in self.text.splitlines()]
+        lines = [json.loads(line) for line in self.text.split("\n") if line]
         kept = [line for line in lines if line.get("state") not in ("queued", "loading")]
         return {"format": FORMAT, "lines": kept}
 
@@ -101,7 +101,7 @@ class Transcript:
         return slice(None) if self.row is None else slice(self.row, self.row + 1)
 
     def _add(self, line: Json) -> str:
-        self.text += _dump(line) + "\n"
+        self.text += dump(line) + "\n"
         return self.text
 
     def _header(self, run: Run) -> Json:
@@ -109,6 +109,7 @@ class Transcript:
         stays = run.stays.repeat(len(run.z[self._rows])).tolist()
         header: Json = {
             **looks(run),
+            **_linked(run),
             "model": run.name,
             "length": len(self.tokens),
             "vocab": run.model.vocab_size,
@@ -199,44 +200,17 @@ class Transcript:
         return pieces_of(new, self._run.checkpoint.codec)
 
 
-def revealed(line: Json) -> Iterator[tuple[int, int]]:
-    """The positions that a line reveals, each with its token."""
-    return ((position, told[2 * place]) for position, _, place, *told in line.get("r", []))
-
-
-def pieces(line: Json) -> dict[int, str]:
-    """The tokens that a line spells, each with its text."""
-    words = line.get("w") or line.get("start", {}).get("w") or {}
-    return {int(token): _text(piece) for token, piece in words.items()}
-
-
-def _text(piece: str | list[int]) -> str:
-    return piece if isinstance(piece, str) else bytes(piece).decode(errors="replace")
-
-
-def read_trajectory(path: Path) -> str:
-    """A stored trajectory as the string that the player reads.
-
-    Raises:
-        ValueError: the file is not a trajectory of this format.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["format"] != FORMAT:
-            raise ValueError(
-                f"{path} has format {document['format']}; this version reads {FORMAT}."
-            )
-        lines = [_dump(line) for line in document["lines"]]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is not a trajectory; make one with python -m app.example."
-        ) from error
-    return "".join(line + "\n" for line in lines)
-
-
-def _dump(line: Json) -> str:
+def dump(line: Json) -> str:
     """One line, compact; no "<", so that no text is ever taken for HTML on its way."""
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _linked(run: Run) -> Json:
+    """How to make the run again, or why a link cannot."""
+    try:
+        return {"link": write_link(run.request, run.name)}
+    except ValueError as error:
+        return {"unlinked": str(error)}
 
 
 def _plan(run: Run) -> list[float]:

@@ -18,6 +18,8 @@ MAX_TEXT = 200_000
 MAX_SEED = 2**32 - 1
 MAX_COPIES = 16
 MAX_GUIDANCE = 20.0
+OFFERED = {"steps": (1, 1024), "temperature": (0.0, 2.0), "top_p": (0.05, 1.0)}
+"""What forms and links offer; programs may go further."""
 MAX_VOCABULARY = 10_000_000
 RELOAD = "Load the page again."
 
@@ -149,13 +151,13 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_whole("steps", self.steps, 1, MAX_STEPS)
-        _check_whole("seed", self.seed, 0, MAX_SEED)
-        _check_choice("sampler", self.sampler, list(SAMPLERS))
-        _check_choice("grid", self.grid, list(GRIDS))
-        _check_number("temperature", self.temperature, 0.0, 5.0)
-        _check_number("top_p", self.top_p, 0.001, 1.0)
-        _check_number("guidance", self.guidance, 0.0, MAX_GUIDANCE)
+        check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_whole("seed", self.seed, 0, MAX_SEED)
+        check_choice("sampler", self.sampler, list(SAMPLERS))
+        check_choice("grid", self.grid, list(GRIDS))
+        check_number("temperature", self.temperature, 0.0, 5.0)
+        check_number("top_p", self.top_p, 0.001, 1.0)
+        check_number("guidance", self.guidance, 0.0, MAX_GUIDANCE)
 
     def request(self, checkpoint: str | None, raw: str, *, fill: bool, copies: int = 1) -> Request:
         """The run with these settings that turns `raw` into a sample.
@@ -165,7 +167,7 @@ class Settings:
         """
         if not isinstance(raw, str) or (checkpoint is not None and not isinstance(checkpoint, str)):
             raise ValueError("The text and the model's name must be strings.")
-        _check_whole("copies", copies, 1, MAX_COPIES)
+        check_whole("copies", copies, 1, MAX_COPIES)
         if len(raw) > MAX_TEXT:
             raise ValueError(f"{len(raw):,} characters; give at most {MAX_TEXT:,}.")
         return Request(
@@ -193,9 +195,9 @@ class Settings:
         """
         if checkpoint is not None and not isinstance(checkpoint, str):
             raise ValueError("The model's name must be a string.")
-        _check_whole("copies", copies, 1, MAX_COPIES)
+        check_whole("copies", copies, 1, MAX_COPIES)
         if label is not None and not isinstance(label, str):
-            _check_whole("label", label, 0, MAX_VOCABULARY)
+            check_whole("label", label, 0, MAX_VOCABULARY)
         return Request(
             checkpoint=checkpoint,
             sampler=self._sampler(),
@@ -243,18 +245,18 @@ def _read_draft(frame: dict[str, Any]) -> Draft:
         )
     if not isinstance(run, str) or len(run) > 40:
         raise ValueError(f"run is {str(run)[:40]!r}; give the id of a run. {RELOAD}")
-    _check_whole("step", frame.get("step"), 0, MAX_STEP)
-    _check_number("t", frame.get("t"), 0.0, 1.0)
+    check_whole("step", frame.get("step"), 0, MAX_STEP)
+    check_number("t", frame.get("t"), 0.0, 1.0)
     tokens, given = frame.get("tokens"), frame.get("given")
     if not isinstance(tokens, list) or not 1 <= len(tokens) <= MAX_TOKENS:
         raise ValueError(f"tokens must be a list of 1 to {MAX_TOKENS:,} tokens. {RELOAD}")
     for position, token in enumerate(tokens):
         if token is not None:
-            _check_whole(f"token {position}", token, 0, MAX_VOCABULARY - 1)
+            check_whole(f"token {position}", token, 0, MAX_VOCABULARY - 1)
     if not isinstance(given, list) or len(given) > len(tokens):
         raise ValueError(f"given must be a list of at most {len(tokens):,} positions. {RELOAD}")
     for position in given:
-        _check_whole("a given position", position, 0, len(tokens) - 1)
+        check_whole("a given position", position, 0, len(tokens) - 1)
         if tokens[int(position)] is None:
             raise ValueError(f"Position {position} is given and masked at once. {RELOAD}")
     return Draft(
@@ -266,13 +268,15 @@ def _read_draft(frame: dict[str, Any]) -> Draft:
     )
 
 
-def _check_number(name: str, value: object, low: float, high: float) -> None:
+def check_number(name: str, value: object, low: float, high: float) -> None:
+    """Raise a ValueError that names the value unless it is a number in a range."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(float(value)) or not low <= float(value) <= high:  # type: ignore[arg-type]
         raise ValueError(f"{name} is {str(value)[:40]!r}; give a number from {low:g} to {high:g}.")
 
 
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
+def check_whole(name: str, value: object, low: int, high: int) -> None:
+    """Raise a ValueError that names the value unless it is a whole number in a range."""
     whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
     if not whole or not low <= value <= high:  # type: ignore[operator]
         raise ValueError(
@@ -280,6 +284,7 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
         )
 
 
-def _check_choice(name: str, value: object, known: Sequence[str]) -> None:
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise a ValueError that names the value unless it is a known one."""
     if value not in known:
         raise ValueError(f"Unknown {name} {str(value)[:40]!r}. Known: {', '.join(known)}.")

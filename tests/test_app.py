@@ -12,7 +12,8 @@ from tiny_text import save_tiny_checkpoint
 from app.lane import Lane
 from app.live import complete, perform
 from app.logic import batches, frames, play, prepare
-from app.render import DETAILED, Transcript, read_trajectory
+from app.render import DETAILED, Transcript
+from app.replay import read_trajectory
 from app.shelf import Shelf
 from app.state import Frame, Request, Reveal, Settings
 from mdcore.checkpoint import CONFIG_FILE, WEIGHTS_FILE

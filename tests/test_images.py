@@ -16,7 +16,7 @@ from tiny_text import save_tiny_checkpoint
 from app.lane import Lane
 from app.live import complete, perform, perform_all
 from app.logic import play, play_all, prepare
-from app.render import read_trajectory, revealed
+from app.replay import placed, read_trajectory
 from app.shelf import Shelf
 from app.state import Request, Settings
 from app.uploads import MAX_PIXELS, png, read_image, read_mask, read_picture
@@ -61,12 +61,10 @@ def replayed(lines: list[dict[str, Any]]) -> list[int | None]:
     """The tokens at the end of a transcript, as a player finds them."""
     start = next(line["start"] for line in lines if "start" in line)
     tokens: list[int | None] = [None] * start["length"]
-    for first, given in start["given"]:
-        tokens[first : first + len(given)] = given
     for line in lines:
         for position in line.get("m", []):
             tokens[position] = None
-        for position, token in revealed(line):
+        for position, token in placed(line):
             tokens[position] = token
     return tokens
 

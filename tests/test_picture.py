@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from app.picture import MARGIN, _states, animate
+from app.picture import MARGIN, animate
+from app.replay import walk
 
 LINES = [
     {"start": {"length": 4, "steps": 3, "given": [[0, [7]]], "w": {"7": "Once"}}},
@@ -45,7 +46,7 @@ def test_a_branch_goes_on_from_an_edited_frame() -> None:
     }
     told = [*LINES[:2], {"start": branch}, {"s": 2, "r": [[1, 10, 0, 8, 693], [3, 10, 0, 9, 693]]}]
     words = {"w": {"8": " upon", "9": " time"}}
-    states = list(_states([*told[:-1], told[-1] | words]))
+    states = [(step, [*tokens]) for step, tokens in walk([*told[:-1], told[-1] | words])]
     assert [step for step, _ in states] == [0, 1, 1, 2]
     assert states[2][1] == [7, None, 5, None]
     assert states[3][1] == [7, 8, 5, 9]

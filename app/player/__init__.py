@@ -18,9 +18,12 @@ PARTS = (
     "colours",
     "branches",
     "editing",
+    "portrait",
+    "files",
+    "saving",
     "player",
 )
-SHEETS = ("player", "top", "stage", "card", "edit", "difference", "bottom", "narrow")
+SHEETS = ("player", "top", "stage", "card", "edit", "difference", "bottom", "saving", "narrow")
 
 
 def script(*parts: str) -> str:

@@ -3,7 +3,7 @@
 class Player {
   /**
    * @param host what the page around the player offers; each may be missing: resume(frame),
-   *   spell(text, model), outlook(frame, position), stop(), use(text).
+   *   spell(text, model), outlook(frame, position), stop(), use(text), and what Saving takes.
    */
   constructor(root, host = {}) {
     this.root = root;
@@ -75,7 +75,15 @@ class Player {
     );
     timeline.append(this.transport.range);
     if (this.host.resume) controls.append(this.editing.box);
-    return node('div', { class: 'md-bottom' }, this.readout, timeline, controls);
+    this.saving = new Saving(() => this.#shown(), this.host);
+    const facts = node('div', { class: 'md-facts-row' }, this.readout, this.saving.box);
+    return node('div', { class: 'md-bottom' }, facts, timeline, controls);
+  }
+
+  /** What can be saved now. */
+  #shown() {
+    const { trajectory, text: view, readout } = this;
+    return trajectory ? { trajectory, view, readout: readout.textContent } : null;
   }
 
   #uses(state) {
@@ -108,7 +116,7 @@ class Player {
 
   #line(line, changed) {
     if (line.run !== undefined) {
-      this.next = new Trajectory(line.run);
+      this.next = new Trajectory(line.run, line.v);
       // Of runs in several players one tells of all; a branch is in its player alone.
       this.quiet = this.root.dataset.quiet !== undefined && !this.resuming;
       this.resuming = false;
@@ -156,6 +164,7 @@ class Player {
     this.note.textContent = trajectory.start.note || '';
     this.colours.refresh();
     this.branches.show(trajectory);
+    this.saving.refresh();
   }
 
   /** Show another run of the family, where one left it. */

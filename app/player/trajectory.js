@@ -14,11 +14,11 @@ function readCandidates(pairs) {
 }
 
 class Trajectory {
-  constructor(run) {
+  constructor(run, version) {
     this.run = run;
     this.start = null;
     this.end = null;
-    this.lines = [{ run }];
+    this.lines = [{ run, v: version }];
     this.words = new Map();
     this.positions = [];
     this.frames = [];

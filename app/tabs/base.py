@@ -3,15 +3,17 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import gradio as gr
 
 from app import player
 from app.lane import Lane
-from app.questions import outlook, spell
+from app.questions import draw, outlook, spell
 from app.shelf import Shelf
 from app.state import RELOAD
+from app.tabs.arrival import Entrance
 
 ADOPT = """
 if (!document.getElementById(NAME)) {
@@ -22,12 +24,17 @@ if (!document.getElementById(NAME)) {
 }
 """
 MOUNT = """
+const Player = new Function(SOURCE + 'return Player;')(); // a run saved as a page has SOURCE too
 const player = new Player(element.querySelector('.md-mount'), {
   resume: (frame) => trigger('resume', frame),
   spell: (text, model) => server.spelled([text, model]),
   outlook: (frame, position) => server.foreseen([frame, position]),
   stop: () => document.querySelector(STOP).click(),
   use: USE,
+  source: SOURCE,
+  style: STYLE,
+  draw: (transcript) => server.drawn([transcript]),
+  address: () => location.origin + location.pathname,
 });
 player.open(props.value);
 watch('value', () => player.read(props.value));
@@ -40,15 +47,16 @@ class Tab:
 
     Attributes:
         name: on the tab, and in a link to it.
-        build: makes its components inside the open tab and adds its endpoints.
+        build: makes its components inside the open tab, adds its endpoints, and says where a link
+            leads in it.
     """
 
     name: str
-    build: Callable[[Shelf, Lane], None]
+    build: Callable[[Shelf, Lane], Entrance]
 
 
 def questions(shelf: Shelf, lane: Lane) -> list[Callable[[Any], Any]]:
-    """What a player may ask while one edits; an answer is {"problem": text} if there is none."""
+    """What a player may ask; an answer is {"problem": text} if there is none."""
 
     def spelled(asked: Any) -> Any:
         """Of [text, model]: the ways to write the text in tokens."""
@@ -58,7 +66,13 @@ def questions(shelf: Shelf, lane: Lane) -> list[Callable[[Any], Any]]:
         """Of [frame, position]: what the model would put there."""
         return answered(asked, 2, lambda frame, position: outlook(shelf, lane, frame, position))
 
-    return [spelled, foreseen]
+    pen = Lock()
+
+    def drawn(asked: Any) -> Any:
+        """Of [transcript]: the run as a GIF."""
+        return answered(asked, 1, lambda transcript: draw(transcript, pen))
+
+    return [spelled, foreseen, drawn]
 
 
 def answered(asked: Any, parts: int, answer: Callable[..., Any]) -> Any:
@@ -91,8 +105,8 @@ def show_runs(
         use: JavaScript of a function that takes a result as a text, if there is one.
     """
     stop = json.dumps(f"#{elem_id.partition('-')[0]}-stop")
-    given = f"const STOP = {stop}, USE = {use};\n"
-    script = with_style("md-player-style", player.style(), player.script() + given + MOUNT)
+    given = f"const STOP = {stop}, USE = {use}, SOURCE = {json.dumps(player.script())};\n"
+    script = with_style("md-player-style", player.style(), given + MOUNT)
     # The template never changes, so Gradio never patches what the script has built.
     return gr.HTML(
         value,

@@ -14,10 +14,28 @@ import gradio as gr
 from app.lane import Lane
 from app.live import perform_all
 from app.shelf import Shelf
-from app.state import MAX_SEED, Request, Settings
+from app.state import MAX_SEED, OFFERED, Request, Settings
 from mdcore.sampling import GRIDS, SAMPLERS
 
 ROLL = f"() => [Math.floor(Math.random() * {MAX_SEED}), true]"
+
+
+@dataclass(frozen=True)
+class Menu:
+    """The models that can be chosen now.
+
+    Attributes:
+        choices: label and name of each.
+        problems: HTML that tells of those that cannot, and why.
+    """
+
+    choices: list[tuple[str, str]]
+    problems: str
+
+    def shown(self, name: str | None = None) -> dict[str, Any]:
+        """What a dropdown shows: these choices, and that one or the first of them chosen."""
+        first = self.choices[0][1] if self.choices else None
+        return {"choices": self.choices, "value": name or first, "visible": bool(self.choices)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,21 +44,34 @@ class Form:
 
     Attributes:
         model: names a checkpoint.
+        menu: what the model was chosen from when the page was built.
+        problems: tells which checkpoints cannot be used.
         sampling: steps, sampler, grid, temperature, top-p, seed and whether to keep it.
         seed: the one of them that shows the seed that was used.
     """
 
     model: gr.Dropdown
+    menu: Menu
+    problems: gr.HTML
     sampling: list[gr.components.Component]
     seed: gr.Number
 
 
 def sampling_form(shelf: Shelf, tab: str) -> Form:
     """The form; the ids of its parts begin with the tab's name."""
-    model = _model_menu(shelf, tab)
+    menu = model_menu(shelf)
+    model = gr.Dropdown(label="Model", elem_id=f"{tab}-model", filterable=False, **menu.shown())
+    problems = gr.HTML(
+        menu.problems,
+        visible=bool(menu.problems),
+        elem_classes="md-warning",
+        elem_id=f"{tab}-problems",
+    )
     sampling = _sampling_form(tab)
     seed, lock = _seed_row(tab)
-    return Form(model=model, sampling=[*sampling, seed, lock], seed=seed)
+    return Form(
+        model=model, menu=menu, problems=problems, sampling=[*sampling, seed, lock], seed=seed
+    )
 
 
 def chosen(*values: Any) -> Settings:
@@ -140,24 +171,14 @@ def wire_branches(
         wire(view.resume, resume, form.sampling, [view, form.seed, stop])
 
 
-def _model_menu(shelf: Shelf, tab: str) -> gr.Dropdown:
+def model_menu(shelf: Shelf) -> Menu:
+    """The text models that lie in the folders now."""
     usable = shelf.usable("text")
     choices = [(f"{e.name} ({e.parameters / 1e6:.1f}M, {e.length} tokens)", e.name) for e in usable]
-    menu = gr.Dropdown(
-        choices,
-        value=usable[0].name if usable else None,
-        label="Model",
-        elem_id=f"{tab}-model",
-        filterable=False,
-        visible=bool(usable),
-    )
     notes = [f"{e.name} cannot be used: {e.problem}" for e in shelf.entries() if e.problem]
     if not usable:
         notes.insert(0, shelf.nothing("text"))
-    if notes:
-        shown = "".join(f"<p>{_with_code(note)}</p>" for note in notes)
-        gr.HTML(shown, elem_classes="md-warning", elem_id=f"{tab}-problems")
-    return menu
+    return Menu(choices, "".join(f"<p>{_with_code(note)}</p>" for note in notes))
 
 
 def _with_code(text: str) -> str:
@@ -167,7 +188,13 @@ def _with_code(text: str) -> str:
 
 def _sampling_form(tab: str) -> list[gr.components.Component]:
     steps = gr.Slider(
-        1, 1024, 64, step=1, label="Steps", elem_id=f"{tab}-steps", buttons=[], precision=0
+        *OFFERED["steps"],
+        64,
+        step=1,
+        label="Steps",
+        elem_id=f"{tab}-steps",
+        buttons=[],
+        precision=0,
     )
     names = list(SAMPLERS)
     sampler = gr.Dropdown(
@@ -194,10 +221,17 @@ def _sampling_form(tab: str) -> list[gr.components.Component]:
             label="Time grid",
             elem_id=f"{tab}-grid",
         )
-        temperature = gr.Slider(
-            0, 2, 1, step=0.05, label="Temperature", elem_id=f"{tab}-temperature", buttons=[]
+        temperature, top_p = (
+            gr.Slider(
+                *OFFERED[name],
+                1,
+                step=step,
+                label=name.capitalize().replace("_", "-"),
+                elem_id=f"{tab}-{name.replace('_', '-')}",
+                buttons=[],
+            )
+            for name, step in (("temperature", 0.05), ("top_p", 0.01))
         )
-        top_p = gr.Slider(0.05, 1, 1, step=0.01, label="Top-p", elem_id=f"{tab}-top-p", buttons=[])
     return [steps, sampler, grid, temperature, top_p]
 
 

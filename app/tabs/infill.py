@@ -14,6 +14,7 @@ from app.lane import Lane
 from app.live import complete
 from app.shelf import Shelf
 from app.state import Settings
+from app.tabs.arrival import Entrance
 from app.tabs.base import Tab, answered, questions, show_runs, with_style
 from app.tabs.form import (
     chosen,
@@ -77,7 +78,7 @@ SHOW_RUNS = """() => {
 }"""
 
 
-def build(shelf: Shelf, lane: Lane) -> None:
+def build(shelf: Shelf, lane: Lane) -> Entrance:
     """The editor, beside it what can be chosen, and below the alternatives."""
     with gr.Row(elem_classes="md-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
@@ -110,6 +111,7 @@ def build(shelf: Shelf, lane: Lane) -> None:
     go.click(None, js=SHOW_RUNS, api_visibility="private")
     form.model.change(None, form.model, None, js=TELL_MODEL, api_visibility="private")
     _add_endpoint(shelf, lane)
+    return Entrance(text=text, form=form, go=go)
 
 
 def _editor(shelf: Shelf) -> gr.HTML:

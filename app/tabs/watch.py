@@ -10,9 +10,10 @@ from gradio.events import api
 
 from app.lane import Lane
 from app.live import complete
-from app.render import read_trajectory
+from app.replay import read_trajectory
 from app.shelf import Shelf
 from app.state import Settings
+from app.tabs.arrival import Entrance
 from app.tabs.base import Tab, questions, show_runs
 from app.tabs.form import (
     chosen,
@@ -27,7 +28,7 @@ from app.tabs.form import (
 EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
 
 
-def build(shelf: Shelf, lane: Lane) -> None:
+def build(shelf: Shelf, lane: Lane) -> Entrance:
     """The player, and beside it what can be chosen."""
     with gr.Row(elem_classes="md-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
@@ -46,6 +47,7 @@ def build(shelf: Shelf, lane: Lane) -> None:
     wire(go.click, generate, [prompt, form.model, *form.sampling], [view, form.seed, stop])
     wire_branches(shelf, lane, form, [view], stop)
     _add_endpoint(shelf, lane)
+    return Entrance(text=prompt, form=form, go=go)
 
 
 def _composer(lane: Lane) -> tuple[gr.Textbox, gr.Button, gr.Button]:

@@ -1,0 +1,139 @@
+"""A run as a link: what makes it again, as the parameters of the page's address, and back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.state import (
+    MAX_SEED,
+    OFFERED,
+    Request,
+    check_choice,
+    check_number,
+    check_whole,
+)
+from mdcore.sampling import GRIDS, SAMPLERS
+
+MAX_BYTES = 2048
+TEXTS = {"watch": "prompt", "infill": "text"}
+"""What a tab calls its text."""
+
+
+@dataclass
+class Arrival:
+    """What a link asks for.
+
+    Attributes:
+        tab: to be opened.
+        values: by the parameter's name; the text is "text" in every tab.
+        problems: a message for each parameter that cannot be used.
+    """
+
+    tab: str = "watch"
+    values: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def write_link(request: Request, model: str) -> dict[str, str]:
+    """The parameters of a link that makes the run again.
+
+    Args:
+        request: the run.
+        model: the name of its checkpoint.
+
+    Raises:
+        ValueError: its text is too long, it is an image's, or it went on from another run.
+    """
+    if request.draft is not None:
+        raise ValueError("A link cannot hold edited frames. Save the run as a page or as data.")
+    if not isinstance(request.raw, str):
+        raise ValueError("A link cannot hold an image. Save the run as a page or as data.")
+    tab = "watch" if request.fill else "infill"
+    values = {
+        "tab": tab,
+        "model": model,
+        "sampler": request.sampler["name"],
+        "grid": request.sampler["grid"],
+        "steps": request.sampler["steps"],
+        "temperature": next((f["temperature"] for f in request.filters if "temperature" in f), 1.0),
+        "top_p": next((f["p"] for f in request.filters if "p" in f), 1.0),
+        "seed": request.seed,
+    }
+    if request.raw:
+        values[TEXTS[tab]] = _short("The text", request.raw)
+    return {name: f"{v:.12g}" if isinstance(v, float) else str(v) for name, v in values.items()}
+
+
+def read_link(parameters: Mapping[str, str], models: Sequence[str]) -> Arrival | None:
+    """What the parameters of an address ask for; None if none of them is a link's.
+
+    Args:
+        parameters: of the address; those that are not a link's are none of our business.
+        models: names that can be used here.
+    """
+    readers = _readers(models)
+    given = {name: parameters[name] for name in readers if name in parameters}
+    if not given:
+        return None
+    arrival = Arrival()
+    for name, value in given.items():
+        try:
+            arrival.values[name] = readers[name](value)
+        except ValueError as error:
+            arrival.problems.append(str(error))
+    arrival.tab = arrival.values.pop("tab", arrival.tab)
+    texts = {name: arrival.values.pop(name, None) for name in TEXTS.values()}
+    text = texts.pop(TEXTS[arrival.tab])
+    if text is not None:
+        arrival.values["text"] = text
+    arrival.problems += [
+        f"{name} belongs to another tab than {arrival.tab}; leave it out or change tab."
+        for name, value in texts.items()
+        if value is not None
+    ]
+    return arrival
+
+
+def _readers(models: Sequence[str]) -> dict[str, Callable[[str], Any]]:
+    return {
+        "tab": lambda value: _choice("tab", value, list(TEXTS)),
+        "model": lambda value: _choice("model", value, models),
+        "sampler": lambda value: _choice("sampler", value, list(SAMPLERS)),
+        "grid": lambda value: _choice("grid", value, list(GRIDS)),
+        "steps": lambda value: _whole("steps", value, *OFFERED["steps"]),
+        "temperature": lambda value: _number("temperature", value),
+        "top_p": lambda value: _number("top_p", value),
+        "seed": lambda value: _whole("seed", value, 0, MAX_SEED),
+        "prompt": lambda value: _short("prompt", value),
+        "text": lambda value: _short("text", value),
+    }
+
+
+def _choice(name: str, value: str, known: Sequence[str]) -> str:
+    check_choice(name, value, known)
+    return value
+
+
+def _whole(name: str, value: str, low: float, high: float) -> int:
+    whole = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else value
+    check_whole(name, whole, int(low), int(high))
+    return int(whole)
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        number: float | str = float(value)
+    except ValueError:
+        number = value
+    check_number(name, number, *OFFERED[name])
+    return float(number)
+
+
+def _short(name: str, text: str) -> str:
+    size = len(text.encode("utf-8", "replace"))
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"{name} has {size:,} bytes; a link holds {MAX_BYTES:,}. "
+            "Shorten it, or save the run as a page or as data."
+        )
+    return text

@@ -1,0 +1,113 @@
+"""Trajectories read back: from a file, or from a browser, which may send anything.
+
+What the lines hold is told in app.render.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.render import FORMAT, dump
+from app.state import MAX_TOKENS, check_whole
+
+MAX_SIZE = 4_000_000  # characters
+MAX_PIECE = 200  # characters
+
+Json = dict[str, Any]
+
+
+def read_trajectory(path: Path) -> str:
+    """A stored trajectory as the string that the player reads.
+
+    Raises:
+        ValueError: the file is not a trajectory of this format.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise ValueError(
+                f"{path} has format {document['format']}; this version reads {FORMAT}."
+            )
+        lines = [dump(line) for line in document["lines"]]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not a trajectory; make one with python -m app.example."
+        ) from error
+    return "".join(line + "\n" for line in lines)
+
+
+def read_transcript(text: object) -> list[Json]:
+    """The lines of a transcript, each of them checked.
+
+    Raises:
+        ValueError: this is no transcript of this format, or a very long one.
+    """
+    if not isinstance(text, str) or len(text) > MAX_SIZE:
+        raise ValueError(f"Give a run as text, of at most {MAX_SIZE:,} characters.")
+    try:
+        lines = [json.loads(line) for line in text.split("\n") if line]
+        if lines[0]["v"] != FORMAT:
+            raise ValueError(f"it has format {lines[0]['v']}; this version reads {FORMAT}.")
+        _check(lines)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise ValueError(f"This is no run that can be shown: {str(error)[:200]}") from error
+    return lines
+
+
+def _check(lines: Sequence[Json]) -> None:
+    words = spelled(lines)
+    if any(len(piece) > MAX_PIECE for piece in words.values()):
+        raise ValueError(f"a piece of text has more than {MAX_PIECE} characters.")
+    length = 0
+    for line in lines:
+        if "start" in line:
+            before, length = length, line["start"]["length"]
+            check_whole("length", length, before or 1, before or MAX_TOKENS)
+            check_whole("steps", line["start"]["steps"], 0, 10**9)
+        for position in line.get("m", []):
+            check_whole("a position", position, 0, length - 1)
+        for position, token in placed(line):
+            check_whole("a position", position, 0, length - 1)
+            if token not in words:
+                raise ValueError(f"token {token} is nowhere spelled.")
+        check_whole("a step", line.get("s", 0), 0, 10**9)
+
+
+def placed(line: Json) -> Iterator[tuple[int, int]]:
+    """The positions at which a line puts tokens, each with its token."""
+    start = line.get("start", {})
+    for first, there in [*start.get("given", []), *start.get("kept", [])]:
+        yield from enumerate(there, start=first)
+    for position, _, place, *told in line.get("r", []):
+        yield position, told[2 * place]
+
+
+def walk(lines: Iterable[Json]) -> Iterator[tuple[int, list[int | None]]]:
+    """Step and tokens, None for a mask, at the start and after each step that changed something.
+
+    The list is the same one each time; copy what is to be kept. A second start in the midst is a
+    branch, begun from an edited frame.
+    """
+    tokens: list[int | None] = []
+    for line in lines:
+        start = line.get("start")
+        if start:
+            tokens = [None] * start["length"]
+        elif "s" not in line:
+            continue
+        for position in line.get("m", []):
+            tokens[position] = None
+        for position, token in placed(line):
+            tokens[position] = token
+        yield start.get("branch", {}).get("step", 0) if start else line["s"], tokens
+
+
+def spelled(lines: Iterable[Json]) -> dict[int, str]:
+    """The text of each token of a run; "�" for one that holds just a part of a character."""
+    words = (line.get("w") or line.get("start", {}).get("w") or {} for line in lines)
+    return {
+        int(token): piece if isinstance(piece, str) else bytes(piece).decode(errors="replace")
+        for told in words
+        for token, piece in told.items()
+    }

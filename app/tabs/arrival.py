@@ -1,0 +1,126 @@
+"""What a page begins with: the models that lie in the folders now, and the run of a link."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app.lane import Lane
+from app.link import Arrival, read_link
+from app.shelf import Shelf
+from app.tabs.form import Form, Menu, model_menu
+
+BEGIN = """(note) => {
+  const go = /data-go="([\\w-]+)"/.exec(note || '');
+  if (!go) return;
+  const begun = performance.now();
+  const look = (now) => {
+    const face = document.getElementById(go[1]);
+    if (face?.offsetParent) face.click();
+    else if (now - begun < 5000) requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+
+SAMPLING = ("steps", "sampler", "grid", "temperature", "top_p", "seed")  # the order of a form
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrance:
+    """Where a link leads in a tab.
+
+    Attributes:
+        text: the prompt, or the text with holes.
+        form: how to sample.
+        go: the button that lets a run begin.
+    """
+
+    text: gr.components.Component
+    form: Form
+    go: gr.Button
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What is set when somebody arrives."""
+        return [self.text, self.form.model, self.form.problems, *self.form.sampling]
+
+    def updates(self, menu: Menu, arrival: Arrival | None) -> list[Any]:
+        """An update for each output."""
+        values = arrival.values if arrival else {}
+        model = values.get("model")
+        same = model is None and menu.choices == self.form.menu.choices
+        return [
+            values.get("text", gr.skip()),
+            gr.skip() if same else gr.update(**menu.shown(model)),
+            gr.update(value=menu.problems, visible=bool(menu.problems)),
+            *(values.get(name, gr.skip()) for name in SAMPLING),
+            True if "seed" in values else gr.skip(),
+        ]
+
+
+def welcome(
+    page: gr.Blocks,
+    tabs: gr.Tabs,
+    note: gr.HTML,
+    entrances: Mapping[str, Entrance],
+    shelf: Shelf,
+    lane: Lane,
+) -> None:
+    """Set the page as a visitor arrives, and start the run of a link.
+
+    Args:
+        page: the page.
+        tabs: its tabs.
+        note: where it is said what a link has done.
+        entrances: one a tab, by its id.
+        shelf: what can be chosen.
+        lane: where the run would wait.
+    """
+
+    def greet(request: gr.Request) -> list[Any]:
+        menu = model_menu(shelf)
+        arrival = read_link(dict(request.query_params), [name for _, name in menu.choices])
+        updates = [
+            update
+            for tab, entrance in entrances.items()
+            for update in entrance.updates(
+                menu, arrival if arrival and arrival.tab == tab else None
+            )
+        ]
+        if arrival is None:
+            return [gr.skip(), gr.skip(), *updates]
+        go = entrances[arrival.tab].go
+        told = gr.update(value=_say(arrival, go, busy=len(lane) > 0), visible=True)
+        return [gr.update(selected=arrival.tab), told, *updates]
+
+    outputs = [component for entrance in entrances.values() for component in entrance.outputs]
+    page.load(
+        greet,
+        None,
+        [tabs, note, *outputs],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    ).then(None, note, None, js=BEGIN, api_visibility="private")
+
+
+def _say(arrival: Arrival, go: gr.Button, *, busy: bool) -> str:
+    press = f"Press {go.value} to let it begin."
+    if arrival.problems:
+        problems = "".join(f"<li>{html.escape(problem)}</li>" for problem in arrival.problems)
+        return (
+            '<div class="md-arrival md-wrong"><p>This link cannot be followed in full:</p>'
+            f"<ul>{problems}</ul><p>Nothing was started. All else is set as the link says. "
+            f"{press}</p></div>"
+        )
+    if busy:
+        return (
+            '<div class="md-arrival"><p>All is set for the run of this link, but another one is '
+            f"going on. {press}</p></div>"
+        )
+    return (
+        f'<div class="md-arrival" data-go="{go.elem_id}"><p>The run of this link is being made '
+        "again: the same model, settings and seed give the same text.</p></div>"
+    )
