@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
+from app.animation import animate
 from app.canvas import first_canvas, frame_time
 from app.lane import Lane
 from app.logic import described
 from app.looks import pieces_of
-from app.picture import animate
 from app.replay import read_transcript
 from app.shelf import Shelf
 from app.state import Settings

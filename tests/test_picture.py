@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from app.picture import MARGIN, animate
+from app.animation import MARGIN, animate
 from app.replay import walk
 
 LINES = [

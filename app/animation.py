@@ -1,0 +1,125 @@
+"""A run as a moving picture."""
+
+import io
+from functools import cache
+from typing import Any
+
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from app.replay import placed, spelled, walk
+
+WIDTH, MARGIN, SIZE, LEADING = 760, 28, 18, 30
+PAPER, INK, MASK, FRESH, QUIET = "#fffdf9", "#211d18", "#d9d2c4", "#0b6b62", "#665e53"
+FRAMES, SECONDS, PAUSE = 48, 6.0, 2.5
+MAX_HEIGHT = 6000
+UNKNOWN = 36.0  # width of a mask whose word is not known
+BLENDS = 8
+
+Box = tuple[float, float, float]
+"""Where a token stands: left, top, width."""
+
+
+def animate(lines: list[dict[str, Any]]) -> bytes:
+    """A run's transcript as an animated GIF in which no word ever moves.
+
+    Args:
+        lines: of the transcript, parsed.
+
+    Raises:
+        ValueError: the run has no steps, or too many lines of text for a picture.
+    """
+    last = sum(1 for _ in walk(lines)) - 1
+    if last < 1:
+        raise ValueError("This run has no steps to show yet; let it go on first.")
+    words = spelled(lines)
+    start = [line["start"] for line in lines if "start" in line][-1]
+    boxes = _layout(_shown(lines, words, start["length"]))
+    height = int(max(top for _, top, _ in boxes)) + LEADING + 2 * MARGIN
+    if height > MAX_HEIGHT:
+        raise ValueError("This text is too tall for a moving picture. Save it as a page instead.")
+    wanted = [round(i * last / FRAMES) for i in range(FRAMES + 1)]
+    states = {k: (step, [*tokens]) for k, (step, tokens) in enumerate(walk(lines)) if k in wanted}
+    palette = _palette()
+    pictures: list[Image.Image] = []
+    before = states[0][1]
+    for step, tokens in (states[k] for k in wanted):
+        picture = Image.new("RGB", (WIDTH, height), PAPER)
+        pen = ImageDraw.Draw(picture)
+        for box, token, old in zip(boxes, tokens, before, strict=True):
+            _draw_token(pen, box, None if token is None else words[token], old is None)
+        left = sum(token is None for token in tokens)
+        readout = f"step {step}/{start['steps']}    masked {left}/{len(tokens)}"
+        pen.text((MARGIN, height - MARGIN - 6), readout, QUIET, _font(14))
+        pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
+        before = tokens
+    return _gif(pictures)
+
+
+def _shown(lines: list[dict[str, Any]], words: dict[int, str], length: int) -> list[list[str]]:
+    """What each position shows in turn."""
+    shown: list[list[str]] = [[] for _ in range(length)]
+    for position, token in (pair for line in lines for pair in placed(line)):
+        shown[position].append(words[token])
+    return shown
+
+
+def _layout(shown: list[list[str]]) -> list[Box]:
+    """A place for each position, as wide as its widest piece.
+
+    Lines are broken where a piece begins with a space, and between masks.
+    """
+    boxes: list[Box] = []
+    x, y = float(MARGIN), float(MARGIN)
+    font = _font(SIZE)
+    for pieces in shown:
+        width = max((font.getlength(piece.replace("\n", "")) for piece in pieces), default=UNKNOWN)
+        if (not pieces or pieces[-1].startswith(" ")) and x + width > WIDTH - MARGIN:
+            x, y = float(MARGIN), y + LEADING
+        boxes.append((x, y, width))
+        x += width
+        if pieces and "\n" in pieces[-1]:
+            x, y = float(MARGIN), y + LEADING
+    return boxes
+
+
+def _draw_token(pen: ImageDraw.ImageDraw, box: Box, piece: str | None, fresh: bool) -> None:
+    x, y, width = box
+    if piece is None:
+        pen.rounded_rectangle((x + 2, y + 3, x + max(width, 6) - 1, y + SIZE + 3), 4, MASK)
+        return
+    pen.text((x, y), piece.replace("\n", ""), FRESH if fresh else INK, _font(SIZE))
+
+
+@cache
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
+
+
+def _palette() -> Image.Image:
+    """The few colours and their blends with the paper: one palette, so that nothing flickers."""
+    paper, mask, *inks = (ImageColor.getrgb(name)[:3] for name in (PAPER, MASK, INK, FRESH, QUIET))
+    blends = [
+        round(below + (above - below) * share / BLENDS)
+        for ink in inks
+        for share in range(1, BLENDS + 1)
+        for below, above in zip(paper, ink, strict=True)
+    ]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*paper, *mask, *blends])
+    return palette
+
+
+def _gif(pictures: list[Image.Image]) -> bytes:
+    first, *rest = pictures
+    buffer = io.BytesIO()
+    each = round(1000 * SECONDS / len(pictures))
+    first.save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=rest,
+        duration=[each] * (len(pictures) - 1) + [round(1000 * PAUSE)],
+        loop=0,
+        optimize=True,
+    )
+    return buffer.getvalue()
