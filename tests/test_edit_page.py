@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from served import served
+from served import served, wait
 from tiny_text import save_tiny_checkpoint
 
 from app.interface import build_interface
@@ -37,15 +37,6 @@ def page(visit, address: str) -> Page:  # noqa: ANN001
     wait(page, f"{WATCH} .md-status", "seed 5$")
     page.locator(f"{WATCH} .md-scrub").fill(str(FRAME))
     return page
-
-
-def wait(page: Page, selector: str, pattern: str) -> str:
-    page.wait_for_function(
-        "([s, p]) => new RegExp(p).test(document.querySelector(s)?.textContent)",
-        arg=[selector, pattern],
-        polling=20,
-    )
-    return page.text_content(selector)
 
 
 def states(page: Page, player: str = WATCH) -> list[str]:
