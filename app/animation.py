@@ -1,12 +1,13 @@
 """A run as a moving picture."""
 
 import io
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from app.replay import placed, spelled, walk
+from app.replay import joined, pieces, placed, spelled, walk
 
 WIDTH, MARGIN, SIZE, LEADING = 760, 28, 18, 30
 PAPER, INK, MASK, FRESH, QUIET = "#fffdf9", "#211d18", "#d9d2c4", "#0b6b62", "#665e53"
@@ -31,9 +32,12 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
     last = sum(1 for _ in walk(lines)) - 1
     if last < 1:
         raise ValueError("This run has no steps to show yet; let it go on first.")
-    words = spelled(lines)
+    write = _writer(lines)
     start = [line["start"] for line in lines if "start" in line][-1]
-    boxes = _layout(_shown(lines, words, start["length"]))
+    shown: list[list[str]] = [[] for _ in range(start["length"])]
+    for position, put in (pair for line in lines for pair in placed(line)):
+        shown[position].append(write(position, put))
+    boxes = _layout(shown)
     height = int(max(top for _, top, _ in boxes)) + LEADING + 2 * MARGIN
     if height > MAX_HEIGHT:
         raise ValueError("This text is too tall for a moving picture. Save it as a page instead.")
@@ -45,8 +49,8 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
     for step, tokens in (states[k] for k in wanted):
         picture = Image.new("RGB", (WIDTH, height), PAPER)
         pen = ImageDraw.Draw(picture)
-        for box, token, old in zip(boxes, tokens, before, strict=True):
-            _draw_token(pen, box, None if token is None else words[token], old is None)
+        for k, (box, token, old) in enumerate(zip(boxes, tokens, before, strict=True)):
+            _draw_token(pen, box, None if token is None else write(k, token), old is None)
         left = sum(token is None for token in tokens)
         readout = f"step {step}/{start['steps']}    masked {left}/{len(tokens)}"
         pen.text((MARGIN, height - MARGIN - 6), readout, QUIET, _font(14))
@@ -55,12 +59,13 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
     return _gif(pictures)
 
 
-def _shown(lines: list[dict[str, Any]], words: dict[int, str], length: int) -> list[list[str]]:
-    """What each position shows in turn."""
-    shown: list[list[str]] = [[] for _ in range(length)]
-    for position, token in (pair for line in lines for pair in placed(line)):
-        shown[position].append(words[token])
-    return shown
+def _writer(lines: list[dict[str, Any]]) -> Callable[[int, int], str]:
+    """Gives the text of a token at a position, as it is written beside its last neighbours."""
+    words, raw = spelled(lines), pieces(lines)
+    *_, (_, last) = walk(lines)
+    final = list(last)
+    texts = joined(["" if token is None else raw[token] for token in final])
+    return lambda position, token: texts[position] if token == final[position] else words[token]
 
 
 def _layout(shown: list[list[str]]) -> list[Box]:
@@ -71,13 +76,13 @@ def _layout(shown: list[list[str]]) -> list[Box]:
     boxes: list[Box] = []
     x, y = float(MARGIN), float(MARGIN)
     font = _font(SIZE)
-    for pieces in shown:
-        width = max((font.getlength(piece.replace("\n", "")) for piece in pieces), default=UNKNOWN)
-        if (not pieces or pieces[-1].startswith(" ")) and x + width > WIDTH - MARGIN:
+    for texts in shown:
+        width = max((font.getlength(text.replace("\n", "")) for text in texts), default=UNKNOWN)
+        if (not texts or texts[-1].startswith(" ")) and x + width > WIDTH - MARGIN:
             x, y = float(MARGIN), y + LEADING
         boxes.append((x, y, width))
         x += width
-        if pieces and "\n" in pieces[-1]:
+        if texts and "\n" in texts[-1]:
             x, y = float(MARGIN), y + LEADING
     return boxes
 

@@ -5,6 +5,7 @@ What the lines hold is told in app.render.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,37 @@ def walk(lines: Iterable[Json]) -> Iterator[tuple[int, list[int | None]]]:
         yield start.get("branch", {}).get("step", 0) if start else line["s"], tokens
 
 
-def spelled(lines: Iterable[Json]) -> dict[int, str]:
-    """The text of each token of a run; "�" for one that holds just a part of a character."""
+def pieces(lines: Iterable[Json]) -> dict[int, str | bytes]:
+    """Each token of a run: its text, or its bytes if it holds parts of characters."""
     words = (line.get("w") or line.get("start", {}).get("w") or {} for line in lines)
     return {
-        int(token): piece if isinstance(piece, str) else bytes(piece).decode(errors="replace")
+        int(token): piece if isinstance(piece, str) else bytes(piece)
         for told in words
         for token, piece in told.items()
     }
+
+
+def spelled(lines: Iterable[Json]) -> dict[int, str]:
+    """The text of each token of a run; "�" for one that holds just a part of a character."""
+    return {token: _text(piece) for token, piece in pieces(lines).items()}
+
+
+def joined(row: Sequence[str | bytes]) -> list[str]:
+    """The text at each place; where pieces make a character together, it stands at the first."""
+    texts = [_text(piece) for piece in row]
+    place = 0
+    while place < len(row):
+        for size in range(2, 5):  # no character has more bytes
+            part = row[place : place + size]
+            whole = b"".join(piece for piece in part if isinstance(piece, bytes))
+            with suppress(UnicodeDecodeError):
+                if all(isinstance(piece, bytes) for piece in part) and len(part) == size:
+                    texts[place : place + size] = [whole.decode(), *[""] * (size - 1)]
+                    place += size - 1
+                    break
+        place += 1
+    return texts
+
+
+def _text(piece: str | bytes) -> str:
+    return piece if isinstance(piece, str) else piece.decode(errors="replace")

@@ -53,6 +53,17 @@ def test_a_branch_goes_on_from_an_edited_frame() -> None:
     assert animate([*told[:-1], told[-1] | words])
 
 
+def test_parts_of_a_character_are_drawn_as_one() -> None:
+    """The picture of é in two tokens, once both are there, is that of é in one."""
+    start = {"length": 2, "steps": 2, "given": [[0, [1]]], "w": {"1": [195], "2": [169]}}
+    parts = [{"start": start}, {"s": 1, "r": [[1, 0, 0, 2, 100]]}]
+    whole = [
+        {"start": start | {"w": {"1": "é", "2": ""}}},
+        {"s": 1, "r": [[1, 0, 0, 2, 100]]},
+    ]
+    assert animate(parts) == animate(whole)
+
+
 def test_a_run_that_has_not_begun_says_so() -> None:
     with pytest.raises(ValueError, match="no steps to show"):
         animate(LINES[:1])

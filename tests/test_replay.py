@@ -13,7 +13,7 @@ from app.lane import Lane
 from app.link import MAX_BYTES, read_link, write_link
 from app.live import complete, perform
 from app.questions import draw
-from app.replay import MAX_SIZE, placed, read_transcript, walk
+from app.replay import MAX_SIZE, joined, placed, read_transcript, walk
 from app.shelf import Shelf
 from app.state import Draft, Request, Settings
 from mdcore.sampling import GRIDS, SAMPLERS
@@ -199,3 +199,18 @@ def test_the_stored_example_is_of_this_format() -> None:
         lines = read_transcript("\n".join(map(json.dumps, document["lines"])))
         reveals = {position for line in lines for position, _ in placed(line)}
         assert len(reveals) == lines[1]["start"]["length"]
+
+
+@pytest.mark.parametrize(
+    ("row", "texts"),
+    [
+        ([b"\xc3", b"\xa9", " a"], ["é", "", " a"]),
+        ([" ", b"\xe2\x80", b"\x9c", b"\xc3", b"\xa9"], [" ", "“", "", "é", ""]),
+        ([b"\xf0", b"\x9f", b"\xa6", b"\x8a"], ["🦊", "", "", ""]),
+        ([b"\xc3", "a", b"\xa9"], ["\N{REPLACEMENT CHARACTER}", "a", "\N{REPLACEMENT CHARACTER}"]),
+        ([b"\xa9", b"\xc3", b"\xa9"], ["\N{REPLACEMENT CHARACTER}", "é", ""]),
+        ([], []),
+    ],
+)
+def test_parts_of_characters_are_joined(row: list[str | bytes], texts: list[str]) -> None:
+    assert joined(row) == texts

@@ -127,6 +127,29 @@ def test_a_run_is_saved_in_every_form_while_it_is_replayed(
     assert [url for url in requests if not url.startswith(("file:", "blob:"))] == []
 
 
+def test_a_branch_is_saved_with_what_came_before_it(
+    come: Callable[..., Page], visit: Callable[[str], Page], tmp_path: Path
+) -> None:
+    page = come("model=tiny&seed=5&steps=24&prompt=The old king")
+    wait(page, ".md-status", "^Done in .*seed 5$")
+    page.locator(".md-token").nth(1).focus()
+    page.keyboard.press("m")
+    page.locator(".md-scrub").fill("12")
+    page.click(".md-go-on")
+    wait(page, ".md-branches", "Branch 1")
+    wait(page, ".md-readout", "^step 24/24")
+    seen, final = replay(page), text_of(page)
+    path = saved(page, "html", tmp_path)
+    assert tokens_in(saved(page, "json", tmp_path)).count(None) == 0
+    alone = visit("about:blank")
+    alone.unroute("**/*")
+    alone.goto(path.as_uri())
+    alone.get_by_role("button", name="Pause").click()
+    assert replay(alone) == seen
+    assert text_of(alone, "main") == final
+    assert alone.locator(".md-go-on").count() == 0  # no server
+
+
 def test_a_stopped_run_that_remasks_is_saved_as_far_as_it_came(
     come: Callable[..., Page], visit: Callable[[str], Page], shelf: SlowShelf, tmp_path: Path
 ) -> None:
