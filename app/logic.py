@@ -245,7 +245,6 @@ def _remedy(run: Run) -> str:
 def _frames(step: Step, run: Run, before: Tensor, calls: list[int]) -> tuple[Frame, ...]:
     """What a step changed in each row, from the tokens before it, (B, L)."""
     mask_id = run.model.mask_id
-    alpha = run.model.schedule.alpha(torch.tensor(step.t, dtype=torch.float64)).mean().item()
     remasked = (before != mask_id) & (step.z == mask_id)
     kept = ((step.z == run.z) & run.stays).sum(-1).tolist()
     reveals: list[list[Reveal]] = [[] for _ in step.z]
@@ -256,7 +255,6 @@ def _frames(step: Step, run: Run, before: Tensor, calls: list[int]) -> tuple[Fra
             index=step.index,
             nfe=calls[row],
             t=step.t,
-            alpha=alpha,
             revealed=tuple(reveals[row]),
             remasked=tuple(remasked[row].nonzero()[:, 0].tolist()),
             kept=kept[row],

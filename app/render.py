@@ -3,7 +3,7 @@ r"""Frames as what the player reads: JSON lines in a string that only ever grows
     {"run": ID, "v": 1}                          a new run begins
     {"state": "queued", "message": ...}          also loading, done, stopped, failed
     {"start": {...}}                             what is known before the first step
-    {"s": step, "t": t, "a": alpha,              a step in which something changed
+    {"s": step, "t": 10000 t,                    a step in which something changed
      "c": calls,                                 if not one more than in the line before
      "r": [[position, entropy, place, token, cost, token, further cost, ...], ...],
      "m": [position, ...],                       tokens that became masks again
@@ -119,6 +119,7 @@ class Transcript:
             "filters": [dict(spec) for spec in request.filters],
             "given": _runs(self.tokens, stays),
             "holes": [[hole.start, hole.count, hole.words] for hole in run.holes],
+            "alphas": _alphas(run),
             "plan": [round(share, 4) for share in _thinned(_plan(run), PLAN_POINTS)],
             "where": f"{run.z.device.type}, {dtype_name(run)}",
             "w": self._words(token for token in self.tokens if token != mask),
@@ -144,7 +145,7 @@ class Transcript:
 
     def _frame(self, frame: Frame) -> Json:
         step = self._before + frame.index
-        line: Json = {"s": step, "t": round(frame.t, 4), "a": round(frame.alpha, 2)}
+        line: Json = {"s": step, "t": round(10_000 * frame.t)}
         if frame.nfe != self._calls + 1:
             line["c"] = frame.nfe
         self._calls = frame.nfe
@@ -211,6 +212,12 @@ def _linked(run: Run) -> Json:
         return {"link": write_link(run.request, run.name)}
     except ValueError as error:
         return {"unlinked": str(error)}
+
+
+def _alphas(run: Run) -> list[int]:
+    """Alpha at times evenly from 0 to 1, in thousandths; the mean over tokens if they differ."""
+    times = torch.linspace(0, 1, PLAN_POINTS).to(run.times)
+    return [round(1000 * alpha) for alpha in run.model.schedule.alpha(times).mean(-1).tolist()]
 
 
 def _plan(run: Run) -> list[float]:

@@ -119,7 +119,6 @@ class Frame:
         index: steps done.
         nfe: network calls for this sample so far.
         t: time reached.
-        alpha: how likely a token is clean at that time; the mean over tokens if they differ.
         revealed: masks that became tokens.
         remasked: positions of tokens that became masks again.
         kept: how many of the given tokens are what they were at the start.
@@ -128,7 +127,6 @@ class Frame:
     index: int
     nfe: int
     t: float
-    alpha: float
     revealed: tuple[Reveal, ...]
     remasked: tuple[int, ...]
     kept: int = 0

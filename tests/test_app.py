@@ -1,6 +1,8 @@
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -120,6 +122,21 @@ def test_the_shelf_keeps_the_models_used_last(folder: Path) -> None:
     shelf.load("learned")
     assert not shelf.is_loaded("tiny")
     assert shelf.load("tiny") is not first
+
+
+def test_a_model_that_is_not_kept_leaves_the_memory(folder: Path) -> None:
+    """After a run of its own that was watched to the end, and one that was left in the midst."""
+    shelf, lane = Shelf([folder], capacity=1), Lane()
+    list(perform(shelf, lane, ask(), "me"))
+    left = perform(shelf, lane, ask(), "me")
+    for told in left:
+        if '"s":' in told:
+            break
+    left.close()  # type: ignore[attr-defined]
+    gone = [weakref.ref(weight) for weight in shelf.load("tiny").model.parameters()]
+    shelf.load("learned")
+    gc.collect()
+    assert not any(weight() is not None for weight in gone)
 
 
 def test_the_chosen_number_format_reaches_the_model(folder: Path) -> None:
@@ -289,7 +306,7 @@ def test_batches_hold_every_frame_and_keep_the_pace() -> None:
     def quick() -> object:
         for index in range(200):
             time.sleep(0.001)
-            yield Frame(index, 0, 0.0, 0.0, (), ())
+            yield Frame(index, 0, 0.0, (), ())
 
     start = time.monotonic()
     held = list(batches(quick(), per_second=20))  # type: ignore[arg-type]
@@ -359,6 +376,22 @@ def test_what_is_told_of_a_reveal_is_what_the_model_said_rounded_down(shelf: She
     assert 0 < outside < 48
 
 
+@pytest.mark.parametrize("model", ["tiny", "learned"])
+def test_alpha_is_told_as_a_curve(shelf: Shelf, model: str) -> None:
+    """At any time within a hundredth, which is what is shown, between two points of it."""
+    run = prepare(shelf, Settings(steps=4).request(model, "", fill=True))
+    told = Transcript("x")
+    (_, line) = lines(told.start(run))
+    curve = torch.tensor(line["start"]["alphas"]) / 1000
+    for t in torch.linspace(0, 1, 100):
+        place = min(int(t * (len(curve) - 1)), len(curve) - 2)
+        share = t * (len(curve) - 1) - place
+        between = curve[place] + share * (curve[place + 1] - curve[place])
+        alpha = run.model.schedule.alpha(t.double()).mean().item()
+        assert between.item() == pytest.approx(alpha, abs=0.01)
+    assert (curve[0], curve[-1]) == (1, 0)
+
+
 def test_empty_steps_leave_no_line(shelf: Shelf) -> None:
     """48 tokens in 1,000 steps: the size follows the tokens, not the steps."""
     run = prepare(shelf, ask(steps=1000))
@@ -394,8 +427,7 @@ def test_a_long_run_keeps_its_budget(long_shelf: Shelf) -> None:
         tokens = (100 + torch.randperm(220, generator=generator)[:6]).tolist()
         *candidates, own = zip(tokens, best.values.tolist(), strict=True)
         reveal = Reveal(position, *own, entropy=9.5, candidates=tuple(candidates))
-        t = 1 - index / 1024
-        transcript.frames([Frame(index, index, t, 1 - t, (reveal,), ())])
+        transcript.frames([Frame(index, index, 1 - index / 1024, (reveal,), ())])
     assert sum("r" in line for line in lines(transcript.text)) == 1024
     assert len(transcript.text.encode()) <= 100_000
 

@@ -111,6 +111,14 @@ class Trajectory {
     return this.positions.keys();
   }
 
+  /** How likely a token is clean at a time: between two points of the schedule. */
+  #alpha(t) {
+    const { alphas } = this.start;
+    const place = t * (alphas.length - 1);
+    const low = Math.min(Math.floor(place), alphas.length - 2);
+    return (alphas[low] + (place - low) * (alphas[low + 1] - alphas[low])) / 1000;
+  }
+
   static #clock({ branch }) {
     return branch ? { t: branch.t, alpha: branch.alpha } : {};
   }
@@ -150,7 +158,8 @@ class Trajectory {
       masked -= 1;
     }
     const calls = line.c === undefined ? before.calls + 1 : this.calls + line.c;
-    this.frames.push({ step: line.s, calls, t: line.t, alpha: line.a, masked });
+    const t = line.t / 10_000;
+    this.frames.push({ step: line.s, calls, t, alpha: this.#alpha(t), masked });
     return changed;
   }
 
