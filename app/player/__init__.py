@@ -5,6 +5,7 @@ from pathlib import Path
 PARTS = (
     "dom",
     "pieces",
+    "looks",
     "trajectory",
     "draft",
     "whatif",
@@ -12,6 +13,7 @@ PARTS = (
     "tools",
     "card",
     "text_view",
+    "pixel_view",
     "sparkline",
     "transport",
     "difference",
@@ -23,7 +25,18 @@ PARTS = (
     "saving",
     "player",
 )
-SHEETS = ("player", "top", "stage", "card", "edit", "difference", "bottom", "saving", "narrow")
+SHEETS = (
+    "player",
+    "top",
+    "stage",
+    "pixels",
+    "card",
+    "edit",
+    "difference",
+    "bottom",
+    "saving",
+    "narrow",
+)
 
 
 def script(*parts: str) -> str:

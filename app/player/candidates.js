@@ -18,7 +18,7 @@ class Candidates {
   }
 
   /** Show candidates; `choose` takes a token, null if there is nothing to choose. */
-  show({ trajectory, candidates, caption, current, pinned, choose }) {
+  show({ trajectory, candidates, caption, current, pinned, shade, choose }) {
     this.box.hidden = !candidates?.length;
     if (this.box.hidden) return;
     const probabilities = candidates.map(({ logProbability }) => Math.exp(logProbability));
@@ -28,7 +28,7 @@ class Candidates {
     this.list.replaceChildren(
       ...candidates.map(({ token }, k) => {
         const word = visible(trajectory.piece(token));
-        const row = this.#row(word, shares[k]);
+        const row = this.#row(word, shares[k], shade?.(token));
         const attributes = { class: token === current ? 'md-chosen' : '' };
         if (!choose) return node('li', attributes, ...row);
         const label = `${k + 1}: ${word}, ${shareText(shares[k])}`;
@@ -41,13 +41,13 @@ class Candidates {
     this.rest.textContent = `All other tokens together: ${shareText(rest)}`;
   }
 
-  #row(word, [low, high]) {
+  #row(word, [low, high], shade) {
     const sure = node('span', {});
     const perhaps = node('span', { class: 'md-perhaps' });
     sure.style.width = `${100 * low}%`;
     perhaps.style.width = `${100 * (high - low)}%`;
     return [
-      node('span', { class: 'md-candidate-word' }, word),
+      node('span', { class: 'md-candidate-word' }, ...(shade ? [swatch(shade)] : []), word),
       node('span', { class: 'md-bar' }, sure, perhaps),
       node('span', { class: 'md-candidate-share' }, shareText([low, high])),
     ];

@@ -19,7 +19,7 @@ class Card {
     new ResizeObserver(() => this.#settle()).observe(this.face);
     new ResizeObserver(() => this.anchor && this.#place()).observe(box);
     document.addEventListener('pointerdown', ({ target }) => {
-      const own = this.face.contains(target) || target.closest?.('.md-token');
+      const own = this.face.contains(target) || target.closest?.('.md-token, .md-sheet');
       if (!own && (box.contains(target) || !box.parentNode.contains(target))) this.hide();
     });
     box.addEventListener('focusout', ({ relatedTarget }) => {
@@ -87,7 +87,7 @@ class Card {
     const about = this.describe();
     const editable = Boolean(this.tools && this.pinned && !this.tools.edit.busy());
     this.editable = editable;
-    this.title.textContent = about.masked ? 'Masked' : visible(about.trajectory.piece(about.event.token));
+    this.title.textContent = about.title;
     this.facts.textContent = this.#facts(about);
     this.summary = `${this.title.textContent}. ${this.facts.textContent}`;
     this.face.classList.toggle('md-held', this.pinned);
@@ -98,6 +98,7 @@ class Card {
       ...this.#offered(about, editable),
       current: about.event?.token,
       pinned: this.pinned,
+      shade: about.shade,
       choose: editable ? (token) => this.tools.choose(token) : null,
     });
     this.whatIf.box.hidden = !this.pinned || this.candidates.box.hidden;

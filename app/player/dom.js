@@ -33,6 +33,13 @@ function button(label, path, action, extra = {}) {
   return face;
 }
 
+/** A small field of a colour. */
+function swatch(colour) {
+  const field = node('span', { class: 'md-swatch' });
+  field.style.background = colour;
+  return field;
+}
+
 /** A share in [0, 1] as percent, rounded down, so that shown shares never exceed 100 % together. */
 function percent(share) {
   const value = Math.floor(share * 1000) / 10;

@@ -29,7 +29,11 @@ class Player {
     const now = node('div', { class: 'md-now' }, this.status, this.stop);
     this.difference = new Difference();
     this.readout = node('p', { class: 'md-readout' });
-    this.colours = new Colours(this.root, (state) => this.#uses(state));
+    this.colours = new Colours(
+      this.root,
+      (state) => this.#uses(state),
+      () => this.pixels?.recolour(),
+    );
     this.branches = new Branches((trajectory) => this.#visit(trajectory));
     this.#buildEditing();
     this.root.append(
@@ -54,13 +58,15 @@ class Player {
     this.editing = new Editing(
       () => ['queued', 'loading', 'running'].includes(this.root.dataset.run),
       (positions) => this.#edited(positions),
-      (position) => this.text.visit(position),
+      (position) => this.view.visit(position),
       { ...this.host, resume: this.host.resume && resume },
     );
     const tools = this.host.resume ? new Tools(this.editing, this.host, () => this.card.refresh()) : null;
     this.whatIf = new WhatIf(() => this.card?.refresh());
     this.card = new Card(this.stage, this.whatIf, tools);
     this.text = new TextView(this.stage, this.card);
+    this.pixels = new PixelView(this.stage, this.card);
+    this.view = this.text;
     this.stage.append(this.card.face); // after the text, so that Tab leads from a token into it
   }
 
@@ -92,6 +98,7 @@ class Player {
     const some = (test) => Boolean(trajectory?.positions.some((events) => events.some(test)));
     if (state === 'again') return some((event) => event.token === null && !event.edited);
     if (state === 'edited') return some((event) => event.edited) || Boolean(trajectory?.draft.size);
+    if (state === 'part') return trajectory?.looks?.channels > 1;
     return true;
   }
 
@@ -157,7 +164,8 @@ class Player {
     this.editing.load(trajectory);
     this.whatIf.load(trajectory);
     this.transport.limit(trajectory.steps, trajectory.last);
-    this.text.load(trajectory);
+    this.#choose(trajectory);
+    this.view.load(trajectory);
     this.sparkline.load(trajectory);
     this.difference.load(trajectory);
     this.note.hidden = !trajectory.start.note;
@@ -165,6 +173,15 @@ class Player {
     this.colours.refresh();
     this.branches.show(trajectory);
     this.saving.refresh();
+  }
+
+  /** Show words or pixels, whichever the run is of. */
+  #choose({ looks, mostEntropy }) {
+    this.view = looks ? this.pixels : this.text;
+    this.root.dataset.kind = looks ? 'image' : 'text';
+    this.colours.most = mostEntropy;
+    this.text.box.hidden = Boolean(looks);
+    this.pixels.box.hidden = !looks;
   }
 
   /** Show another run of the family, where one left it. */
@@ -182,7 +199,7 @@ class Player {
     if (next.end) this.live = false;
     if (next !== this.trajectory) return;
     const following = transport.step === transport.last && !transport.playing;
-    this.text.grow(changed);
+    this.view.grow(changed);
     this.sparkline.grow();
     transport.limit(next.steps, next.last);
     if (following) transport.follow(next.last);
@@ -221,7 +238,7 @@ class Player {
   #show(step) {
     if (!this.trajectory) return;
     this.editing.show(step);
-    this.text.show(step);
+    this.view.show(step);
     this.sparkline.show(step);
     this.difference.show(step);
     this.readout.textContent = this.#say(step);
@@ -234,10 +251,10 @@ class Player {
   /** Show edits that were made or undone; one who edits looks at this very step. */
   #edited(positions) {
     this.transport.pause();
-    this.text.grow(positions);
+    this.view.grow(positions);
     this.colours.refresh();
     this.#show(this.transport.step);
-    if (this.card.pinned) this.text.visit(Number(this.card.anchor.dataset.position));
+    if (this.card.pinned) this.view.visit(Number(this.card.anchor.dataset.position));
   }
 
   #say(step) {

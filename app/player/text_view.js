@@ -1,7 +1,5 @@
 /* The tokens of a text. Each keeps the room of its final word, so that replay never reflows. */
 
-const ENTROPY_TOP = 10; // bits at which the colour scale ends
-
 class TextView {
   constructor(box, card) {
     this.card = card;
@@ -97,7 +95,7 @@ class TextView {
     const steps = this.trajectory.steps;
     token.style.setProperty('--step', event.given ? 0 : event.step / steps);
     token.style.setProperty('--confidence', event.given ? 1 : event.probability);
-    token.style.setProperty('--entropy', event.given ? 0 : Math.min(1, event.entropy / ENTROPY_TOP));
+    token.style.setProperty('--entropy', event.given ? 0 : Math.min(1, event.entropy / this.trajectory.mostEntropy));
   }
 
   /** The step of a position's last edit; it lies over all steps if the run has not gone on yet. */
@@ -259,6 +257,7 @@ class TextView {
       pending: draft.over.has(position),
       selected: position === this.current ? this.range : [position],
       next: trajectory.next(position, step),
+      title: event?.token === undefined || event.token === null ? 'Masked' : visible(trajectory.piece(event.token)),
       whole: this.tokens[position].join?.text.trim(),
       afterSpace: position === 0 || /\s$/.test(this.#before(position)),
     };

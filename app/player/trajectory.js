@@ -62,6 +62,7 @@ class Trajectory {
 
   #begin(start) {
     this.start = start;
+    this.looks = start.kind === 'image' ? new Looks(start) : null;
     this.learn(start.w);
     this.positions = Array.from({ length: start.length }, () => []);
     const step = start.branch ? start.branch.step : 0;
@@ -152,7 +153,7 @@ class Trajectory {
         token,
         probability: Math.exp(logProbability),
         entropy: entropy / 10,
-        candidates: candidates.length > 1 ? candidates.slice(0, CANDIDATES) : [],
+        candidates: candidates.length > 1 || this.looks ? candidates.slice(0, CANDIDATES) : [],
       });
       changed.push(position);
       masked -= 1;
@@ -163,9 +164,14 @@ class Trajectory {
     return changed;
   }
 
-  /** A token's text, or its bytes. */
+  /** A token's text, or its bytes; the name of a pixel's value. */
   piece(token) {
-    return this.words.get(token) ?? '';
+    return this.looks ? this.looks.name(token) : (this.words.get(token) ?? '');
+  }
+
+  /** Bits at which the colour scale of entropies ends. */
+  get mostEntropy() {
+    return Math.min(10, Math.log2(this.start.vocab));
   }
 
   /** The text of some tokens, `mask` for each that is null. */
