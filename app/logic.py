@@ -74,6 +74,11 @@ class Run:
         return int(self.stays.sum())
 
     @property
+    def condition(self) -> Tensor | None:
+        """The class of each copy, (B,) long, or None."""
+        return None if self.label is None else torch.full_like(self.z[:, 0], self.label)
+
+    @property
     def seeds(self) -> list[int]:
         """The seed of each copy: by itself it makes the same sample."""
         return [(self.request.seed + row) % (MAX_SEED + 1) for row in range(len(self.z))]
@@ -127,16 +132,15 @@ def prepare(shelf: Shelf, request: Request) -> Run:
 
 def _label(label: int | str | None, config: ModelConfig) -> int | None:
     """The number of a class given by number or by name."""
-    if isinstance(label, str) and label in config.class_names:
-        return list(config.class_names).index(label)
+    if isinstance(label, str) and label in config.classes:
+        return config.classes.index(label)
     if label is None or (isinstance(label, int) and label < config.num_classes):
         return label
     if not config.num_classes:
         raise ValueError("This model has no classes. Leave the label out.")
-    known = f" Known names: {', '.join(config.class_names)}." if config.class_names else ""
     raise ValueError(
         f"There is no class {str(label)[:40]!r}; this model has {config.num_classes}, counted "
-        f"from 0.{known}"
+        f"from 0: {', '.join(config.classes)}."
     )
 
 
@@ -180,13 +184,10 @@ def play_all(
     """
     before, done = run.z, 0
     calls = torch.zeros(len(run.z), dtype=torch.long, device=run.z.device)
-    condition = None
-    if run.label is not None:
-        condition = torch.full((len(run.z),), run.label, device=run.z.device)
     steps = run.sampler.trajectory(
         run.model,
         run.z,
-        condition,
+        run.condition,
         generator=run.generators,
         start=Start(run.times[0].item(), run.stays.expand(len(run.z), -1)),
     )

@@ -27,8 +27,7 @@ def looks(run: Run) -> Json:
     if isinstance(codec, Palette):
         header["palette"] = [bytes(colour).hex() for colour in codec.colours]
     if run.label is not None:
-        names = run.checkpoint.config.class_names
-        header["label"] = names[run.label] if names else str(run.label)
+        header["label"] = run.checkpoint.config.classes[run.label]
         header["guidance"] = run.request.guidance
     return header
 

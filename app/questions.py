@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from app.animation import animate
-from app.canvas import first_canvas, frame_time
 from app.lane import Lane
-from app.logic import described
+from app.logic import described, prepare
 from app.looks import pieces_of
 from app.replay import read_transcript
 from app.shelf import Shelf
@@ -68,17 +67,15 @@ def outlook(shelf: Shelf, lane: Lane, frame: object, position: object) -> Json:
     with lane.join(uuid.uuid4().hex) as ticket:
         if ticket.wait(PATIENCE):
             raise ValueError("The model is busy. Try again when the run has ended.")
-        checkpoint = shelf.load(shelf.find(request.checkpoint).name)
-        model = checkpoint.model
-        z = first_canvas(request, checkpoint).tokens[None].to(shelf.device)
-        t = torch.tensor([frame_time(draft, model.schedule)], device=shelf.device)
-        select = torch.zeros_like(z, dtype=torch.bool)
+        run = prepare(shelf, request)
+        select = torch.zeros_like(run.z, dtype=torch.bool)
         select[0, position] = True
-        logits = model(z, t, select=select)
+        t = run.times[:1].float().to(run.z.device)
+        logits = run.model(run.z, t, run.condition, select=select)
     if logits.isnan().any():
         raise ValueError("The model returned NaN. Start with --dtype float32.")
     ((entropy, candidates),) = described(logits.log_softmax(-1))
-    words = pieces_of([token for token, _ in candidates], checkpoint.codec)
+    words = pieces_of([token for token, _ in candidates], run.checkpoint.codec)
     shown = [[token, round(log_p, 4)] for token, log_p in candidates]
     return {"entropy": round(entropy, 2), "candidates": shown, "w": words}
 

@@ -11,7 +11,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from app.state import Kind
-from mdcore.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, load_checkpoint, read_config
+from mdcore.checkpoint import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    ModelConfig,
+    load_checkpoint,
+    read_config,
+)
 from mdcore.codecs import CODECS, Codec, ImageCodec, TextCodec
 from mdcore.registry import Spec
 
@@ -199,7 +206,7 @@ def _describe(name: str, folder: Path) -> Entry:
             name=name,
             folder=folder,
             **_measures(model["codec"]),
-            classes=_classes(model),
+            classes=ModelConfig(**model).classes,
             parameters=_count_parameters(folder / WEIGHTS_FILE),
             step=int(config.get("step", 0)),
         )
@@ -218,12 +225,6 @@ def _measures(spec: Spec) -> dict[str, Any]:
     if not isinstance(codec, ImageCodec):
         raise ValueError(f"{spec['name']} codes neither text nor images; this page shows those.")
     return {"kind": "image", "size": codec.size, "length": codec.length}
-
-
-def _classes(model: Spec) -> tuple[str, ...]:
-    names = tuple(map(str, model.get("class_names") or ()))
-    count = int(model.get("num_classes", 0))
-    return names if len(names) == count else tuple(map(str, range(count)))
 
 
 def _count_parameters(path: Path) -> int:

@@ -35,6 +35,7 @@ class Draft:
         run: id of the run.
         step: how many steps it had done.
         t: the time it had reached.
+        label: name of the class that it draws, or None.
         tokens: one a position, None for a mask.
         given: positions of the tokens that stay.
     """
@@ -42,6 +43,7 @@ class Draft:
     run: str
     step: int
     t: float
+    label: str | None
     tokens: tuple[int | None, ...]
     given: frozenset[int]
 
@@ -215,13 +217,16 @@ class Settings:
         """
         if not isinstance(frame, dict) or not isinstance(frame.get("model"), str):
             raise ValueError(f"This is no frame of a run. {RELOAD}")
+        draft = _read_draft(frame)
         return Request(
             checkpoint=frame["model"],
             sampler=self._sampler(),
             filters=self._filters(),
             raw="",
+            label=draft.label,
+            guidance=float(self.guidance),
             seed=int(self.seed),
-            draft=_read_draft(frame),
+            draft=draft,
         )
 
     def _sampler(self) -> Spec:
@@ -245,6 +250,9 @@ def _read_draft(frame: dict[str, Any]) -> Draft:
         raise ValueError(f"run is {str(run)[:40]!r}; give the id of a run. {RELOAD}")
     check_whole("step", frame.get("step"), 0, MAX_STEP)
     check_number("t", frame.get("t"), 0.0, 1.0)
+    label = frame.get("label")
+    if label is not None and not isinstance(label, str):
+        raise ValueError(f"label is {str(label)[:40]!r}; give the name of a class. {RELOAD}")
     tokens, given = frame.get("tokens"), frame.get("given")
     if not isinstance(tokens, list) or not 1 <= len(tokens) <= MAX_TOKENS:
         raise ValueError(f"tokens must be a list of 1 to {MAX_TOKENS:,} tokens. {RELOAD}")
@@ -261,6 +269,7 @@ def _read_draft(frame: dict[str, Any]) -> Draft:
         run=run,
         step=int(frame["step"]),
         t=float(frame["t"]),
+        label=label,
         tokens=tuple(None if token is None else int(token) for token in tokens),
         given=frozenset(map(int, given)),
     )

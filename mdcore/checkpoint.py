@@ -42,6 +42,11 @@ class ModelConfig:
     num_classes: int = 0
     class_names: Sequence[str] = field(default_factory=list)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """A name for each class: its number if it has none."""
+        return tuple(self.class_names) or tuple(map(str, range(self.num_classes)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:

@@ -185,7 +185,7 @@ def test_a_class_is_given_by_number_or_by_name(shelf: Shelf, label: int | str, n
 @pytest.mark.parametrize(
     ("kind", "label", "message"),
     [
-        ("grey", 3, "There is no class '3'; this model has 3, counted from 0. Known names: cat"),
+        ("grey", 3, "There is no class '3'; this model has 3, counted from 0: cat, dog, sun"),
         ("grey", "bird", "There is no class 'bird'"),
         ("grey", -1, "label is '-1'"),
         ("grey", 1.5, "label is '1.5'"),

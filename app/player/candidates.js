@@ -38,7 +38,7 @@ class Candidates {
         return node('li', attributes, face);
       }),
     );
-    this.rest.textContent = `All other tokens together: ${shareText(rest)}`;
+    this.rest.textContent = `All other ${shade ? 'values' : 'tokens'} together: ${shareText(rest)}`;
   }
 
   #row(word, [low, high], shade) {

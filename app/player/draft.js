@@ -48,6 +48,7 @@ class Draft {
       v: FRAME_FORMAT,
       run: trajectory.run,
       model: trajectory.start.model,
+      label: trajectory.start.label ?? null,
       step,
       t: trajectory.info(step).t,
       tokens: events.map((event) => event?.token ?? null),

@@ -1,10 +1,21 @@
 /* Edit and go on: the edits that lie over the frame, and the button that lets the run go on. */
 
-const HELP = [
-  'Click or tap a word to change it, then let the run go on.',
-  ' Keys on a word: ← → move, with Shift they select; M masks again, 1–5 choose a candidate, ' +
-    'Enter types, U undoes, Esc closes, K plays.',
-];
+const HELP = {
+  text: [
+    'Click or tap a word to change it, then let the run go on.',
+    ' Keys on a word: ← → move, with Shift they select; M masks again, 1–5 choose a candidate, ' +
+      'Enter types, U undoes, Esc closes, K plays.',
+  ],
+  image: [
+    'Click or tap a pixel to change it, then let the run go on.',
+    ' Keys on a pixel: arrows move, with Shift they select; M masks again, 1–5 choose a candidate, ' +
+      'U undoes, Esc closes, K plays.',
+  ],
+  images: [
+    'Click or tap a pixel to see how it came about.',
+    ' Keys on a pixel: arrows move, Esc closes, K plays. A run of one image can be edited and gone on with.',
+  ],
+};
 
 class Editing {
   /**
@@ -24,7 +35,7 @@ class Editing {
     this.back = act('Undo', () => this.undo(), { title: 'Undo the last edit' });
     this.none = act('Undo all', () => this.undo(true), { class: 'md-undo-all' });
     this.go = act('Go on from here', () => this.#go(), { class: 'md-go-on' });
-    this.help = node('p', { class: 'md-help', hidden: '' }, HELP[0], node('span', {}, HELP[1]));
+    this.help = node('p', { class: 'md-help', hidden: '' });
     this.use = act('Use as the text', () => this.#use(), { title: 'Put this into the editor above' });
     this.use.hidden = !host.use;
     this.why = node('span', { class: 'md-why' });
@@ -35,8 +46,11 @@ class Editing {
   load(trajectory) {
     this.trajectory = trajectory;
     trajectory.draft ||= new Draft();
-    this.box.hidden = false;
+    const { kind, copies = 1 } = trajectory.start;
+    this.box.hidden = copies > 1;
     this.help.hidden = !this.host.resume;
+    const [first, keys] = HELP[copies > 1 ? 'images' : kind];
+    this.help.replaceChildren(first, node('span', {}, keys));
   }
 
   get draft() {

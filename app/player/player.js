@@ -56,7 +56,7 @@ class Player {
       this.host.resume(frame);
     };
     this.editing = new Editing(
-      () => ['queued', 'loading', 'running'].includes(this.root.dataset.run),
+      () => this.trajectory?.start.copies > 1 || ['queued', 'loading', 'running'].includes(this.root.dataset.run),
       (positions) => this.#edited(positions),
       (position) => this.view.visit(position),
       { ...this.host, resume: this.host.resume && resume },

@@ -52,7 +52,7 @@ class Tools {
     const many = this.revealed.length > 1;
     this.again.textContent = many ? `Mask these ${this.revealed.length} again` : 'Mask again';
     this.again.hidden = !this.revealed.length;
-    this.typing.hidden = !masked || !this.host.spell;
+    this.typing.hidden = !masked || !this.host.spell || Boolean(about.trajectory.looks);
     this.ask.hidden = !masked || !this.host.outlook;
   }
 
