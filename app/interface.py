@@ -12,8 +12,9 @@ from app.tabs.arrival import welcome
 
 TITLE = "Masked diffusion"
 HEADER = f"""<header class="md-header"><h1>{TITLE}</h1>
-<p>A text starts as nothing but masks; step by step, in any order, a model turns them into words.
-Stop it, run it backwards, and ask each word how sure the model was.</p></header>"""
+<p>A text or an image starts as nothing but masks; step by step, in any order, a model turns them
+into words or pixels. Stop it, run it backwards, and ask each of them how sure the model was.
+</p></header>"""
 SESSIONS = 50  # Gradio keeps what each has seen, for an hour after it has left
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from app.state import (
     MAX_SEED,
     OFFERED,
+    SHEETS,
     Request,
     check_choice,
     check_number,
@@ -42,13 +43,13 @@ def write_link(request: Request, model: str) -> dict[str, str]:
         model: the name of its checkpoint.
 
     Raises:
-        ValueError: its text is too long, it is an image's, or it went on from another run.
+        ValueError: its text is too long, it fills in an image, or it went on from another run.
     """
     if request.draft is not None:
         raise ValueError("A link cannot hold edited frames. Save the run as a page or as data.")
-    if not isinstance(request.raw, str):
+    if not isinstance(request.raw, str | None):
         raise ValueError("A link cannot hold an image. Save the run as a page or as data.")
-    tab = "watch" if request.fill else "infill"
+    tab = "infill" if request.raw is not None and not request.fill else "watch"
     values = {
         "tab": tab,
         "model": model,
@@ -59,19 +60,23 @@ def write_link(request: Request, model: str) -> dict[str, str]:
         "top_p": next((f["p"] for f in request.filters if "p" in f), 1.0),
         "seed": request.seed,
     }
+    if request.raw is None:
+        values |= {"images": request.copies, "guidance": request.guidance}
+    if request.label is not None:
+        values["label"] = request.label
     if request.raw:
         values[TEXTS[tab]] = _short("The text", request.raw)
     return {name: f"{v:.12g}" if isinstance(v, float) else str(v) for name, v in values.items()}
 
 
-def read_link(parameters: Mapping[str, str], models: Sequence[str]) -> Arrival | None:
+def read_link(parameters: Mapping[str, str], models: Mapping[str, Sequence[str]]) -> Arrival | None:
     """What the parameters of an address ask for; None if none of them is a link's.
 
     Args:
         parameters: of the address; those that are not a link's are none of our business.
-        models: names that can be used here.
+        models: names that can be used here, each with the names of its classes.
     """
-    readers = _readers(models)
+    readers = _readers(list(models))
     given = {name: parameters[name] for name in readers if name in parameters}
     if not given:
         return None
@@ -82,6 +87,10 @@ def read_link(parameters: Mapping[str, str], models: Sequence[str]) -> Arrival |
         except ValueError as error:
             arrival.problems.append(str(error))
     arrival.tab = arrival.values.pop("tab", arrival.tab)
+    label, model = arrival.values.get("label"), arrival.values.get("model")
+    if label is not None and label not in models.get(model or "", ()):
+        del arrival.values["label"]
+        arrival.problems.append(f"label is {label[:40]!r}; name a class of the link's model.")
     texts = {name: arrival.values.pop(name, None) for name in TEXTS.values()}
     text = texts.pop(TEXTS[arrival.tab])
     if text is not None:
@@ -103,6 +112,9 @@ def _readers(models: Sequence[str]) -> dict[str, Callable[[str], Any]]:
         "steps": lambda value: _whole("steps", value, *OFFERED["steps"]),
         "temperature": lambda value: _number("temperature", value),
         "top_p": lambda value: _number("top_p", value),
+        "guidance": lambda value: _number("guidance", value),
+        "label": lambda value: _short("label", value),
+        "images": lambda value: int(_choice("images", value, [str(n) for n in SHEETS])),
         "seed": lambda value: _whole("seed", value, 0, MAX_SEED),
         "prompt": lambda value: _short("prompt", value),
         "text": lambda value: _short("text", value),

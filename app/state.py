@@ -18,8 +18,15 @@ MAX_TEXT = 200_000
 MAX_SEED = 2**32 - 1
 MAX_COPIES = 16
 MAX_GUIDANCE = 20.0
-OFFERED = {"steps": (1, 1024), "temperature": (0.0, 2.0), "top_p": (0.05, 1.0)}
+OFFERED = {
+    "steps": (1, 1024),
+    "temperature": (0.0, 2.0),
+    "top_p": (0.05, 1.0),
+    "guidance": (0.0, 5.0),
+}
 """What forms and links offer; programs may go further."""
+SHEETS = (1, 4, 9, 16)
+"""How many images they offer to draw at once."""
 MAX_VOCABULARY = 10_000_000
 RELOAD = "Load the page again."
 

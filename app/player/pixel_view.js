@@ -2,7 +2,8 @@
    just some channels are known shows each channel as a stripe of its own. */
 
 const GAP = 8; // between images
-const TALLEST = 560;
+const TALLEST = [320, 560]; // CSS pixels: as much as the window leaves, within these
+const AROUND = 540; // what stands above and below the images
 const LEVELS = 64; // of a colour scale
 
 class PixelView {
@@ -52,7 +53,9 @@ class PixelView {
     const { looks } = this;
     const ratio = window.devicePixelRatio || 1;
     const wide = (this.box.clientWidth - GAP * (looks.columns - 1)) / (looks.columns * looks.width);
-    const tall = (TALLEST - GAP * (looks.rows - 1)) / (looks.rows * looks.height);
+    const [least, most] = TALLEST;
+    const room = Math.max(least, Math.min(most, window.innerHeight - AROUND));
+    const tall = (room - GAP * (looks.rows - 1)) / (looks.rows * looks.height);
     const cell = Math.max(1, Math.floor(Math.min(wide, tall) * ratio));
     if (cell === this.cell && ratio === this.ratio) return;
     this.cell = cell;
@@ -109,11 +112,12 @@ class PixelView {
     this.step = step;
     if (!this.cell) return;
     const { channels } = this.looks;
+    const done = step === this.trajectory.steps; // a finished image is shown without frames
     for (let pixel = 0; pixel < this.looks.pixels; pixel += 1) {
       let same = true;
       for (let position = pixel * channels; position < (pixel + 1) * channels; position += 1) {
         const event = this.draft.at(this.trajectory, position, step);
-        const now = event && event.step === step && step > 0;
+        const now = event && event.step === step && step > 0 && !done;
         const before = this.seen[position];
         if (before && before.event === event && before.now === now) continue;
         this.seen[position] = { event, now };

@@ -22,7 +22,7 @@ class Player {
     this.alert = node('div', { class: 'md-live', role: 'status' });
     this.progress = node('div', { class: 'md-progress' });
     this.stage = node('div', { class: 'md-stage' });
-    this.empty = node('p', { class: 'md-empty' }, 'Press Generate, and watch the masks turn into words.');
+    this.empty = node('p', { class: 'md-empty' }, 'Press Generate, and watch the masks turn into words or pixels.');
     this.stage.append(this.empty);
     this.note = node('p', { class: 'md-note', hidden: '' });
     this.stop = node('button', { type: 'button', class: 'md-stop', onclick: () => this.host.stop?.() }, 'Stop');

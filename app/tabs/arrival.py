@@ -24,7 +24,8 @@ BEGIN = """(note) => {
   requestAnimationFrame(look);
 }"""
 
-SAMPLING = ("steps", "sampler", "grid", "temperature", "top_p", "seed")  # the order of a form
+# in the order of a form
+SAMPLING = ("steps", "sampler", "grid", "temperature", "top_p", "guidance", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +36,20 @@ class Entrance:
         text: the prompt, or the text with holes.
         form: how to sample.
         go: the button that lets a run begin.
+        copies: how many images, if that can be chosen.
     """
 
     text: gr.components.Component
     form: Form
     go: gr.Button
+    copies: gr.components.Component | None = None
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What is set when somebody arrives."""
-        return [self.text, self.form.model, self.form.problems, *self.form.sampling]
+        form = self.form
+        more = [self.copies] if self.copies else []
+        return [self.text, form.model, form.problems, form.label, *form.sampling, *more]
 
     def updates(self, menu: Menu, arrival: Arrival | None) -> list[Any]:
         """An update for each output."""
@@ -55,8 +60,10 @@ class Entrance:
             values.get("text", gr.skip()),
             gr.skip() if same else gr.update(**menu.shown(model)),
             gr.update(value=menu.problems, visible=bool(menu.problems)),
+            values.get("label", gr.skip()),
             *(values.get(name, gr.skip()) for name in SAMPLING),
             True if "seed" in values else gr.skip(),
+            *([values.get("images", gr.skip())] if self.copies else []),
         ]
 
 
@@ -80,13 +87,14 @@ def welcome(
     """
 
     def greet(request: gr.Request) -> list[Any]:
-        menu = model_menu(shelf)
-        arrival = read_link(dict(request.query_params), [name for _, name in menu.choices])
+        menus = {tab: model_menu(shelf, e.form.menu.kind) for tab, e in entrances.items()}
+        classes = {entry.name: entry.classes for entry in shelf.usable()}
+        arrival = read_link(dict(request.query_params), classes)
         updates = [
             update
             for tab, entrance in entrances.items()
             for update in entrance.updates(
-                menu, arrival if arrival and arrival.tab == tab else None
+                menus[tab], arrival if arrival and arrival.tab == tab else None
             )
         ]
         if arrival is None:
@@ -122,5 +130,5 @@ def _say(arrival: Arrival, go: gr.Button, *, busy: bool) -> str:
         )
     return (
         f'<div class="md-arrival" data-go="{go.elem_id}"><p>The run of this link is being made '
-        "again: the same model, settings and seed give the same text.</p></div>"
+        "again: the same model, settings and seed give the same result.</p></div>"
     )

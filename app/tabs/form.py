@@ -12,11 +12,13 @@ from typing import Any
 import gradio as gr
 
 from app.lane import Lane
-from app.live import perform_all
-from app.shelf import Shelf
-from app.state import MAX_SEED, OFFERED, Request, Settings
+from app.live import perform, perform_all
+from app.shelf import Entry, Shelf
+from app.state import MAX_SEED, OFFERED, Kind, Request, Settings
 from mdcore.sampling import GRIDS, SAMPLERS
 
+USUAL_GRIDS: dict[Kind, str] = {"text": "uniform", "image": "cosine"}
+GUIDANCE = "How strongly towards a chosen class: 1 as the model learned it, 0 not at all."
 ROLL = f"() => [Math.floor(Math.random() * {MAX_SEED}), true]"
 
 
@@ -25,10 +27,12 @@ class Menu:
     """The models that can be chosen now.
 
     Attributes:
+        kind: what they model; None for all kinds.
         choices: label and name of each.
         problems: HTML that tells of those that cannot, and why.
     """
 
+    kind: Kind | None
     choices: list[tuple[str, str]]
     problems: str
 
@@ -46,20 +50,22 @@ class Form:
         model: names a checkpoint.
         menu: what the model was chosen from when the page was built.
         problems: tells which checkpoints cannot be used.
-        sampling: steps, sampler, grid, temperature, top-p, seed and whether to keep it.
+        label: names a class, "" for any; there if the model has classes.
+        sampling: steps, sampler, grid, temperature, top-p, guidance, seed and whether to keep it.
         seed: the one of them that shows the seed that was used.
     """
 
     model: gr.Dropdown
     menu: Menu
     problems: gr.HTML
+    label: gr.Dropdown
     sampling: list[gr.components.Component]
     seed: gr.Number
 
 
-def sampling_form(shelf: Shelf, tab: str) -> Form:
-    """The form; the ids of its parts begin with the tab's name."""
-    menu = model_menu(shelf)
+def sampling_form(shelf: Shelf, tab: str, kind: Kind | None) -> Form:
+    """The form for models of a kind, or of all; the ids of its parts begin with the tab's name."""
+    menu = model_menu(shelf, kind)
     model = gr.Dropdown(label="Model", elem_id=f"{tab}-model", filterable=False, **menu.shown())
     problems = gr.HTML(
         menu.problems,
@@ -67,11 +73,67 @@ def sampling_form(shelf: Shelf, tab: str) -> Form:
         elem_classes="md-warning",
         elem_id=f"{tab}-problems",
     )
-    sampling = _sampling_form(tab)
-    seed, lock = _seed_row(tab)
-    return Form(
-        model=model, menu=menu, problems=problems, sampling=[*sampling, seed, lock], seed=seed
+    first = entry_of(shelf, model.value)
+    label = gr.Dropdown(
+        label="Class", elem_id=f"{tab}-label", filterable=False, **_classes(first, "")
     )
+    guidance = _slider(tab, "guidance", 0.1, info=GUIDANCE, visible=bool(first and first.classes))
+    sampling = _sampling_form(tab, _usual_grid(first))
+    seed, lock = _seed_row(tab)
+    _adapt(shelf, model, label, guidance, grid=sampling[2])
+    return Form(
+        model=model,
+        menu=menu,
+        problems=problems,
+        label=label,
+        sampling=[*sampling, guidance, seed, lock],
+        seed=seed,
+    )
+
+
+def entry_of(shelf: Shelf, name: object) -> Entry | None:
+    """The checkpoint that a menu names, if it can be used."""
+    with suppress(ValueError):
+        return shelf.find(name) if isinstance(name, str) else None
+    return None
+
+
+def _classes(entry: Entry | None, label: str) -> dict[str, Any]:
+    """What the dropdown of classes shows for a model; a class that it knows stays chosen."""
+    names = entry.classes if entry else ()
+    return {
+        "choices": [("any", ""), *((name, name) for name in names)],
+        "value": label if label in names else "",
+        "visible": bool(names),
+    }
+
+
+def _usual_grid(entry: Entry | None) -> str:
+    return USUAL_GRIDS[entry.kind if entry else "text"]
+
+
+def _adapt(
+    shelf: Shelf,
+    model: gr.Dropdown,
+    label: gr.Dropdown,
+    guidance: gr.Slider,
+    grid: gr.components.Component,
+) -> None:
+    """Let the form follow the model: its classes; and its kind's usual grid, if a visitor chose."""
+    quiet: dict[str, Any] = {
+        "preprocess": False,
+        "queue": False,
+        "show_progress": "hidden",
+        "api_visibility": "private",
+    }
+
+    def follow(name: object, chosen: str) -> list[Any]:
+        entry = entry_of(shelf, name)
+        shown = bool(entry and entry.classes)
+        return [gr.update(**_classes(entry, chosen)), gr.update(visible=shown)]
+
+    model.change(follow, [model, label], [label, guidance], **quiet)
+    model.input(lambda name: _usual_grid(entry_of(shelf, name)), model, grid, **quiet)
 
 
 def chosen(*values: Any) -> Settings:
@@ -80,13 +142,14 @@ def chosen(*values: Any) -> Settings:
     Raises:
         ValueError: a value is of the wrong type or out of range.
     """
-    steps, sampler, grid, temperature, top_p, number, locked = values
+    steps, sampler, grid, temperature, top_p, guidance, number, locked = values
     return Settings(
         steps=steps,
         sampler=sampler,
         grid=grid,
         temperature=temperature,
         top_p=top_p,
+        guidance=guidance,
         seed=number if locked else random.randrange(MAX_SEED),
     )
 
@@ -112,12 +175,22 @@ def stop_button(lane: Lane, tab: str) -> gr.Button:
 
 
 def streamed(
-    shelf: Shelf, lane: Lane, asked: Request, request: gr.Request
+    shelf: Shelf, lane: Lane, asked: Request, request: gr.Request, *, apart: bool = False
 ) -> Iterator[tuple[Any, ...]]:
-    """A run as outputs: a transcript for each player, the seed, and a Stop that wakes."""
+    """A run as outputs: a transcript for each player, the seed, and a Stop that wakes.
+
+    Args:
+        shelf: where the model is.
+        lane: where the run waits.
+        asked: the run.
+        request: whose run it is.
+        apart: whether each copy has a player of its own; else one shows them all.
+    """
+    visitor = request.session_hash or ""
     once = (asked.seed, gr.update(interactive=True))
     with suppress(ValueError):  # the players have told it
-        for transcripts in perform_all(shelf, lane, asked, request.session_hash or ""):
+        together = ((text,) for text in perform(shelf, lane, asked, visitor))
+        for transcripts in perform_all(shelf, lane, asked, visitor) if apart else together:
             yield *transcripts, *once
             once = (gr.skip(), gr.skip())
 
@@ -171,14 +244,17 @@ def wire_branches(
         wire(view.resume, resume, form.sampling, [view, form.seed, stop])
 
 
-def model_menu(shelf: Shelf) -> Menu:
-    """The text models that lie in the folders now."""
-    usable = shelf.usable("text")
-    choices = [(f"{e.name} ({e.parameters / 1e6:.1f}M, {e.length} tokens)", e.name) for e in usable]
+def model_menu(shelf: Shelf, kind: Kind | None) -> Menu:
+    """The models of a kind, or of all, that lie in the folders now."""
+    usable = shelf.usable(kind)
+    choices = [
+        (f"{e.name} ({e.parameters / 1e6:.1f}M, {e.size or f'{e.length} tokens'})", e.name)
+        for e in usable
+    ]
     notes = [f"{e.name} cannot be used: {e.problem}" for e in shelf.entries() if e.problem]
     if not usable:
-        notes.insert(0, shelf.nothing("text"))
-    return Menu(choices, "".join(f"<p>{_with_code(note)}</p>" for note in notes))
+        notes.insert(0, shelf.nothing(kind))
+    return Menu(kind, choices, "".join(f"<p>{_with_code(note)}</p>" for note in notes))
 
 
 def _with_code(text: str) -> str:
@@ -186,7 +262,19 @@ def _with_code(text: str) -> str:
     return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
-def _sampling_form(tab: str) -> list[gr.components.Component]:
+def _slider(tab: str, name: str, step: float, **extra: Any) -> gr.Slider:
+    return gr.Slider(
+        *OFFERED[name],
+        1,
+        step=step,
+        label=name.capitalize().replace("_", "-"),
+        elem_id=f"{tab}-{name.replace('_', '-')}",
+        buttons=[],
+        **extra,
+    )
+
+
+def _sampling_form(tab: str, usual_grid: str) -> list[gr.components.Component]:
     steps = gr.Slider(
         *OFFERED["steps"],
         64,
@@ -217,21 +305,12 @@ def _sampling_form(tab: str) -> list[gr.components.Component]:
     with gr.Accordion("More", open=False, elem_id=f"{tab}-more"):
         grid = gr.Radio(
             [(name.capitalize(), name) for name in GRIDS],
-            value=next(iter(GRIDS)),
+            value=usual_grid,
             label="Time grid",
             elem_id=f"{tab}-grid",
         )
-        temperature, top_p = (
-            gr.Slider(
-                *OFFERED[name],
-                1,
-                step=step,
-                label=name.capitalize().replace("_", "-"),
-                elem_id=f"{tab}-{name.replace('_', '-')}",
-                buttons=[],
-            )
-            for name, step in (("temperature", 0.05), ("top_p", 0.01))
-        )
+        temperature = _slider(tab, "temperature", 0.05)
+        top_p = _slider(tab, "top_p", 0.01)
     return [steps, sampler, grid, temperature, top_p]
 
 

@@ -87,7 +87,7 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
                 go = gr.Button("Fill in", variant="primary", elem_id="infill-go", min_width=130)
                 stop = stop_button(lane, "infill")
         with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
-            form = sampling_form(shelf, "infill")
+            form = sampling_form(shelf, "infill", "text")
     with gr.Row(elem_classes="md-alternatives"):
         views = [
             show_runs(
@@ -104,7 +104,7 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
     ) -> Iterator[tuple[Any, ...]]:
         with told():
             asked = chosen(*values).request(name, raw, fill=False, copies=ALTERNATIVES)
-            yield from streamed(shelf, lane, asked, request)
+            yield from streamed(shelf, lane, asked, request, apart=True)
 
     wire(go.click, fill, [text, form.model, *form.sampling], [*views, form.seed, stop])
     wire_branches(shelf, lane, form, views, stop)

@@ -12,11 +12,13 @@ from app.lane import Lane
 from app.live import complete
 from app.replay import read_trajectory
 from app.shelf import Shelf
-from app.state import Settings
+from app.state import SHEETS, Settings
 from app.tabs.arrival import Entrance
 from app.tabs.base import Tab, questions, show_runs
 from app.tabs.form import (
+    Form,
     chosen,
+    entry_of,
     sampling_form,
     stop_button,
     streamed,
@@ -24,6 +26,7 @@ from app.tabs.form import (
     wire,
     wire_branches,
 )
+from app.tabs.images import add_image_endpoints
 
 EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
 
@@ -32,41 +35,86 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
     """The player, and beside it what can be chosen."""
     with gr.Row(elem_classes="md-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
-            prompt, go, stop = _composer(lane)
+            with gr.Row(elem_classes="md-composer"):
+                prompt, copies = _subject()
+                go, stop = _actions(lane)
             view = show_runs(_example(), elem_id="watch-player", questions=questions(shelf, lane))
         with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
-            form = sampling_form(shelf, "watch")
+            form = sampling_form(shelf, "watch", None)
 
     def generate(
-        request: gr.Request, text: str, name: str | None, *values: Any
+        request: gr.Request, text: str, images: Any, name: str | None, label: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         with told():
-            asked = chosen(*values).request(name, text, fill=True)
+            settings = chosen(*values)
+            if _draws(shelf, name):
+                asked = settings.picture(name, label=label or None, copies=images)
+            else:
+                asked = settings.request(name, text, fill=True)
             yield from streamed(shelf, lane, asked, request)
 
-    wire(go.click, generate, [prompt, form.model, *form.sampling], [view, form.seed, stop])
+    inputs = [prompt, copies, form.model, form.label, *form.sampling]
+    wire(go.click, generate, inputs, [view, form.seed, stop])
     wire_branches(shelf, lane, form, [view], stop)
+    _follow(shelf, form, prompt, copies)
     _add_endpoint(shelf, lane)
-    return Entrance(text=prompt, form=form, go=go)
+    add_image_endpoints(shelf, lane)
+    return Entrance(text=prompt, form=form, go=go, copies=copies)
 
 
-def _composer(lane: Lane) -> tuple[gr.Textbox, gr.Button, gr.Button]:
-    with gr.Row(elem_classes="md-composer"):
-        prompt = gr.Textbox(
-            label="Prompt (optional)",
-            placeholder="Once upon a time there was",
-            lines=1,
-            max_lines=6,
-            scale=1,
-            min_width=220,
-            elem_id="watch-prompt",
+def _draws(shelf: Shelf, name: object) -> bool:
+    entry = entry_of(shelf, name)
+    return entry is not None and entry.kind == "image"
+
+
+def _subject() -> tuple[gr.Textbox, gr.Radio]:
+    """What a text begins with; or how many images are drawn."""
+    prompt = gr.Textbox(
+        label="Prompt (optional)",
+        placeholder="Once upon a time there was",
+        lines=1,
+        max_lines=6,
+        scale=1,
+        min_width=220,
+        elem_id="watch-prompt",
+    )
+    copies = gr.Radio(
+        [(str(count), count) for count in SHEETS],
+        value=SHEETS[0],
+        label="Images",
+        elem_id="watch-images",
+        min_width=220,
+    )
+    return prompt, copies
+
+
+def _follow(shelf: Shelf, form: Form, prompt: gr.Textbox, copies: gr.Radio) -> None:
+    """Ask for a prompt or for a number of images, whichever the model needs."""
+    draws = _draws(shelf, form.model.value)
+    prompt.visible, copies.visible = not draws, draws
+
+    def follow(name: object) -> list[Any]:
+        draws = _draws(shelf, name)
+        return [gr.update(visible=not draws), gr.update(visible=draws)]
+
+    form.model.change(
+        follow,
+        form.model,
+        [prompt, copies],
+        preprocess=False,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _actions(lane: Lane) -> tuple[gr.Button, gr.Button]:
+    with gr.Row(elem_classes="md-actions"):
+        go = gr.Button(
+            "Generate", variant="primary", elem_id="watch-generate", scale=1, min_width=130
         )
-        with gr.Row(elem_classes="md-actions"):
-            go = gr.Button(
-                "Generate", variant="primary", elem_id="watch-generate", scale=1, min_width=130
-            )
-            stop = stop_button(lane, "watch")
-    return prompt, go, stop
+        stop = stop_button(lane, "watch")
+    return go, stop
 
 
 def _add_endpoint(shelf: Shelf, lane: Lane) -> None:
