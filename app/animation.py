@@ -7,10 +7,11 @@ from typing import Any
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from app.mosaic import FRESH, MARGIN, MASK, PAPER, Page, Tokens, mosaic
 from app.replay import joined, pieces, placed, spelled, walk
 
-WIDTH, MARGIN, SIZE, LEADING = 760, 28, 18, 30
-PAPER, INK, MASK, FRESH, QUIET = "#fffdf9", "#211d18", "#d9d2c4", "#0b6b62", "#665e53"
+WIDTH, SIZE, LEADING = 760, 18, 30
+INK, QUIET = "#211d18", "#665e53"
 FRAMES, SECONDS, PAUSE = 48, 6.0, 2.5
 MAX_HEIGHT = 6000
 UNKNOWN = 36.0  # width of a mask whose word is not known
@@ -21,7 +22,7 @@ Box = tuple[float, float, float]
 
 
 def animate(lines: list[dict[str, Any]]) -> bytes:
-    """A run's transcript as an animated GIF in which no word ever moves.
+    """A run's transcript as an animated GIF in which no word and no pixel ever moves.
 
     Args:
         lines: of the transcript, parsed.
@@ -32,8 +33,25 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
     last = sum(1 for _ in walk(lines)) - 1
     if last < 1:
         raise ValueError("This run has no steps to show yet; let it go on first.")
-    write = _writer(lines)
+    wanted = [round(i * last / FRAMES) for i in range(FRAMES + 1)]
+    states = {k: (step, [*tokens]) for k, (step, tokens) in enumerate(walk(lines)) if k in wanted}
     start = [line["start"] for line in lines if "start" in line][-1]
+    page: Page = mosaic(start) if start.get("kind") == "image" else _text_page(lines, start)
+    pictures: list[Image.Image] = []
+    before = states[0][1]
+    for step, tokens in (states[k] for k in wanted):
+        picture = page(tokens, before)
+        readout = f"step {step}/{start['steps']}    masked {tokens.count(None)}/{len(tokens)}"
+        place = (MARGIN, picture.height - MARGIN - 6)
+        ImageDraw.Draw(picture).text(place, readout, QUIET, _font(14))
+        pictures.append(picture)
+        before = tokens
+    palette = _palette(pictures[-1] if start.get("kind") == "image" else None)
+    return _gif([p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures])
+
+
+def _text_page(lines: list[dict[str, Any]], start: dict[str, Any]) -> Page:
+    write = _writer(lines)
     shown: list[list[str]] = [[] for _ in range(start["length"])]
     for position, put in (pair for line in lines for pair in placed(line)):
         shown[position].append(write(position, put))
@@ -41,22 +59,15 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
     height = int(max(top for _, top, _ in boxes)) + LEADING + 2 * MARGIN
     if height > MAX_HEIGHT:
         raise ValueError("This text is too tall for a moving picture. Save it as a page instead.")
-    wanted = [round(i * last / FRAMES) for i in range(FRAMES + 1)]
-    states = {k: (step, [*tokens]) for k, (step, tokens) in enumerate(walk(lines)) if k in wanted}
-    palette = _palette()
-    pictures: list[Image.Image] = []
-    before = states[0][1]
-    for step, tokens in (states[k] for k in wanted):
+
+    def page(tokens: Tokens, before: Tokens) -> Image.Image:
         picture = Image.new("RGB", (WIDTH, height), PAPER)
         pen = ImageDraw.Draw(picture)
         for k, (box, token, old) in enumerate(zip(boxes, tokens, before, strict=True)):
             _draw_token(pen, box, None if token is None else write(k, token), old is None)
-        left = sum(token is None for token in tokens)
-        readout = f"step {step}/{start['steps']}    masked {left}/{len(tokens)}"
-        pen.text((MARGIN, height - MARGIN - 6), readout, QUIET, _font(14))
-        pictures.append(picture.quantize(palette=palette, dither=Image.Dither.NONE))
-        before = tokens
-    return _gif(pictures)
+        return picture
+
+    return page
 
 
 def _writer(lines: list[dict[str, Any]]) -> Callable[[int, int], str]:
@@ -100,8 +111,11 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def _palette() -> Image.Image:
-    """The few colours and their blends with the paper: one palette, so that nothing flickers."""
+def _palette(image: Image.Image | None) -> Image.Image:
+    """The few colours and their blends with the paper: one palette, so that nothing flickers.
+
+    If there is an image, its colours too, as far as there is room.
+    """
     paper, mask, *inks = (ImageColor.getrgb(name)[:3] for name in (PAPER, MASK, INK, FRESH, QUIET))
     blends = [
         round(below + (above - below) * share / BLENDS)
@@ -109,8 +123,11 @@ def _palette() -> Image.Image:
         for share in range(1, BLENDS + 1)
         for below, above in zip(paper, ink, strict=True)
     ]
+    values = [*paper, *mask, *blends]
+    if image is not None:
+        values += image.quantize(256 - len(values) // 3).getpalette() or []
     palette = Image.new("P", (1, 1))
-    palette.putpalette([*paper, *mask, *blends])
+    palette.putpalette(values)
     return palette
 
 

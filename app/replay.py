@@ -4,16 +4,18 @@ What the lines hold is told in app.render.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from app.render import FORMAT, dump
-from app.state import MAX_TOKENS, check_whole
+from app.state import MAX_COPIES, MAX_TOKENS, check_whole
 
 MAX_SIZE = 4_000_000  # characters
 MAX_PIECE = 200  # characters
+LEVELS = 256  # of a channel
 
 Json = dict[str, Any]
 
@@ -58,6 +60,7 @@ def read_transcript(text: object) -> list[Json]:
 
 def _check(lines: Sequence[Json]) -> None:
     words = spelled(lines)
+    tokens: Container[int] = words
     if any(len(piece) > MAX_PIECE for piece in words.values()):
         raise ValueError(f"a piece of text has more than {MAX_PIECE} characters.")
     length = 0
@@ -66,13 +69,30 @@ def _check(lines: Sequence[Json]) -> None:
             before, length = length, line["start"]["length"]
             check_whole("length", length, before or 1, before or MAX_TOKENS)
             check_whole("steps", line["start"]["steps"], 0, 10**9)
+            if line["start"].get("kind") == "image":
+                tokens = range(_check_image(line["start"]))
         for position in line.get("m", []):
             check_whole("a position", position, 0, length - 1)
         for position, token in placed(line):
             check_whole("a position", position, 0, length - 1)
-            if token not in words:
+            if token not in tokens:
                 raise ValueError(f"token {token} is nowhere spelled.")
         check_whole("a step", line.get("s", 0), 0, 10**9)
+
+
+def _check_image(start: Json) -> int:
+    """How many tokens there are, if the sizes and colours of an image fit together."""
+    shape, palette = start["shape"], start.get("palette")
+    for size in shape:
+        check_whole("a size", size, 1, MAX_TOKENS)
+    check_whole("copies", start.get("copies", 1), 1, MAX_COPIES)
+    if len(shape) != 3 or math.prod(shape) * start.get("copies", 1) != start["length"]:
+        raise ValueError(f"{start['length']} tokens are no images of shape {shape}.")
+    if shape[2] != 1 and (palette or shape[2] != 3):
+        raise ValueError(f"images have 1 or 3 tokens a pixel, not {shape[2]}.")
+    if palette and any(len(bytes.fromhex(colour)) != 3 for colour in palette):
+        raise ValueError("a colour of a palette has three bytes.")
+    return len(palette) if palette else LEVELS
 
 
 def placed(line: Json) -> Iterator[tuple[int, int]]:

@@ -132,7 +132,7 @@ def test_a_link_makes_the_same_request_again(sampler: str, grid: str, fill: bool
     """All of it but what is not a link's: the text keeps each space and line break."""
     settings = {"steps": 77, "temperature": 0.85, "top_p": 0.9, "seed": 2**32 - 1}
     request = ask("é & [[b|3]]\n c?=#", fill=fill, sampler=sampler, grid=grid, **settings)
-    arrival = read_link(write_link(request, "tiny"), ["other", "tiny"])
+    arrival = read_link(write_link(request, "tiny"), {"other": (), "tiny": ()})
     assert arrival is not None
     assert arrival.problems == []
     assert arrival.tab == ("watch" if fill else "infill")
@@ -142,7 +142,7 @@ def test_a_link_makes_the_same_request_again(sampler: str, grid: str, fill: bool
 
 
 def test_an_address_without_a_link_is_none() -> None:
-    assert read_link({"__theme": "dark", "utm": "x"}, ["tiny"]) is None
+    assert read_link({"__theme": "dark", "utm": "x"}, {"tiny": ()}) is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_an_address_without_a_link_is_none() -> None:
 def test_a_bad_parameter_is_named_and_the_others_are_kept(
     parameters: dict[str, str], message: str
 ) -> None:
-    arrival = read_link({"grid": "cosine"} | parameters, ["tiny"])
+    arrival = read_link({"grid": "cosine"} | parameters, {"tiny": ()})
     assert arrival is not None
     (problem,) = arrival.problems
     assert problem.startswith(message)

@@ -34,6 +34,24 @@ function textFile(trajectory) {
   return new Blob([trajectory.text(tokens, '[MASK]')], { type: 'text/plain' });
 }
 
+/** The images after the last step, a pixel each; what is unknown is transparent. */
+function imageFile({ trajectory }) {
+  const { looks, last } = trajectory;
+  const canvas = node('canvas', { width: looks.columns * looks.width, height: looks.rows * looks.height });
+  const pen = canvas.getContext('2d');
+  for (let pixel = 0; pixel < looks.pixels; pixel += 1) {
+    const places = Array.from({ length: looks.channels }, (_, k) => pixel * looks.channels + k);
+    const tokens = places.map((position) => trajectory.at(position, last)?.token ?? null);
+    const known = tokens.filter((token) => token !== null).length;
+    if (!known) continue;
+    const { x, y } = looks.onSheet(pixel);
+    pen.globalAlpha = known / looks.channels;
+    pen.fillStyle = looks.colour(tokens.map((token) => token ?? 0));
+    pen.fillRect(x, y, 1, 1);
+  }
+  return new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
+}
+
 /** A page that plays the run by itself, with the script and the style of this player. */
 function pageFile(trajectory, source, style) {
   const { model, seed } = trajectory.start;

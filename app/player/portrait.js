@@ -1,12 +1,12 @@
-/* A picture of a text as it stands on the page: what the browser has laid out, drawn once more. */
+/* A picture of a run as it stands on the page: what the browser has laid out, drawn once more. */
 
 const PORTRAIT_SCALE = 2;
 const PORTRAIT_MARGIN = 28;
 const CAPTION_LEADING = 20;
 
-/** A canvas with the text of a view and lines of caption below it. */
+/** A canvas with the text or the images of a view and lines of caption below. */
 function portrait(view, captions) {
-  const box = view.box.getBoundingClientRect();
+  const box = (view.sheet || view.box).getBoundingClientRect();
   const style = getComputedStyle(view.box);
   const canvas = document.createElement('canvas');
   const below = captions.length * CAPTION_LEADING + 8;
@@ -17,13 +17,11 @@ function portrait(view, captions) {
   pen.fillStyle = style.getPropertyValue('--paper');
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.translate(PORTRAIT_MARGIN, PORTRAIT_MARGIN);
-  for (const token of view.tokens) {
-    const face = token.querySelector('.md-face');
-    const rects = [...face.getClientRects()].filter(({ width }) => width > 0);
-    const places = rects.map(({ left, top, width, height }) => [left - box.left, top - box.top, width, height]);
-    const hidden = token.dataset.state === 'masked' || token.dataset.state === 'again';
-    if (hidden) places.forEach((place) => drawMask(pen, face, place));
-    else drawWord(pen, face, places, box);
+  if (view.canvas) {
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(view.canvas, 0, 0, box.width, box.height);
+  } else {
+    drawTokens(pen, view.tokens, box);
   }
   pen.font = `13px ${style.getPropertyValue('--plain')}`;
   pen.fillStyle = style.getPropertyValue('--quiet');
@@ -31,6 +29,17 @@ function portrait(view, captions) {
     pen.fillText(caption, 0, box.height + 8 + CAPTION_LEADING * (k + 1), box.width);
   });
   return canvas;
+}
+
+function drawTokens(pen, tokens, box) {
+  for (const token of tokens) {
+    const face = token.querySelector('.md-face');
+    const rects = [...face.getClientRects()].filter(({ width }) => width > 0);
+    const places = rects.map(({ left, top, width, height }) => [left - box.left, top - box.top, width, height]);
+    const hidden = token.dataset.state === 'masked' || token.dataset.state === 'again';
+    if (hidden) places.forEach((place) => drawMask(pen, face, place));
+    else drawWord(pen, face, places, box);
+  }
 }
 
 function drawMask(pen, face, [left, top, width, height]) {

@@ -39,13 +39,16 @@ class Saving {
       face.addEventListener('click', () => this.#try(face, action));
       choices.push(face);
     };
-    const file = (label, about, kind, make) =>
+    const file = (label, about, kind, make, of = '') => {
       offer(label, about, async (shown) => this.#store(await make(shown), shown.trajectory, kind));
+      choices[choices.length - 1].dataset.of = of;
+    };
     if (source) file('Web page', 'plays from disk', 'html', ({ trajectory }) => pageFile(trajectory, source, style));
     if (draw) file('Animation', 'GIF', 'gif', ({ trajectory }) => movingFile(trajectory, draw));
     file('Picture', 'PNG of this step', 'png', pictureFile);
     file('Data', 'JSON', 'json', ({ trajectory }) => dataFile(trajectory));
-    file('Text', 'of the last step', 'txt', ({ trajectory }) => textFile(trajectory));
+    file('Text', 'of the last step', 'txt', ({ trajectory }) => textFile(trajectory), 'text');
+    file('Pixels', 'PNG of the last step, not enlarged', 'pixels.png', imageFile, 'image');
     if (address) offer('Copy link', 'makes this run again', ({ trajectory }) => this.#link(trajectory.start));
     return choices;
   }
@@ -59,7 +62,11 @@ class Saving {
   /** Another run is shown, or the first one. */
   refresh() {
     const none = !this.shown();
-    for (const choice of this.choices) choice.disabled = none;
+    const kind = this.shown()?.trajectory.looks ? 'image' : 'text';
+    for (const choice of this.choices) {
+      choice.disabled = none;
+      choice.hidden = Boolean(choice.dataset.of) && choice.dataset.of !== kind;
+    }
     this.told.textContent = none ? NOTHING : '';
     this.where.hidden = true;
   }

@@ -10,7 +10,7 @@ from app.lane import Lane
 from app.live import complete
 from app.shelf import Shelf
 from app.state import Settings
-from app.tabs.form import told
+from app.tabs.runs import told
 from app.uploads import read_image
 
 

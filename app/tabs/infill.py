@@ -16,15 +16,8 @@ from app.shelf import Shelf
 from app.state import Settings
 from app.tabs.arrival import Entrance
 from app.tabs.base import Tab, answered, questions, show_runs, with_style
-from app.tabs.form import (
-    chosen,
-    sampling_form,
-    stop_button,
-    streamed,
-    told,
-    wire,
-    wire_branches,
-)
+from app.tabs.form import chosen, sampling_form
+from app.tabs.runs import stop_button, streamed, told, wire, wire_branches
 
 ALTERNATIVES = 3
 EXAMPLES = (

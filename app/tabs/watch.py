@@ -15,18 +15,9 @@ from app.shelf import Shelf
 from app.state import SHEETS, Settings
 from app.tabs.arrival import Entrance
 from app.tabs.base import Tab, questions, show_runs
-from app.tabs.form import (
-    Form,
-    chosen,
-    entry_of,
-    sampling_form,
-    stop_button,
-    streamed,
-    told,
-    wire,
-    wire_branches,
-)
+from app.tabs.form import Form, chosen, entry_of, sampling_form
 from app.tabs.images import add_image_endpoints
+from app.tabs.runs import stop_button, streamed, told, wire, wire_branches
 
 EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
 
