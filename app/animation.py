@@ -1,10 +1,11 @@
 """A run as a moving picture."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from app.mosaic import FRESH, MARGIN, MASK, PAPER, Page, Tokens, mosaic
@@ -46,7 +47,8 @@ def animate(lines: list[dict[str, Any]]) -> bytes:
         ImageDraw.Draw(picture).text(place, readout, QUIET, _font(14))
         pictures.append(picture)
         before = tokens
-    palette = _palette(pictures[-1] if start.get("kind") == "image" else None)
+    middle, end = pictures[len(pictures) // 2], pictures[-1]
+    palette = _palette([middle, end] if start.get("kind") == "image" else [])
     return _gif([p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures])
 
 
@@ -111,10 +113,10 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def _palette(image: Image.Image | None) -> Image.Image:
+def _palette(images: Sequence[Image.Image]) -> Image.Image:
     """The few colours and their blends with the paper: one palette, so that nothing flickers.
 
-    If there is an image, its colours too, as far as there is room.
+    The colours of some images too, as far as there is room.
     """
     paper, mask, *inks = (ImageColor.getrgb(name)[:3] for name in (PAPER, MASK, INK, FRESH, QUIET))
     blends = [
@@ -124,8 +126,9 @@ def _palette(image: Image.Image | None) -> Image.Image:
         for below, above in zip(paper, ink, strict=True)
     ]
     values = [*paper, *mask, *blends]
-    if image is not None:
-        values += image.quantize(256 - len(values) // 3).getpalette() or []
+    if images:
+        both = Image.fromarray(np.concatenate([np.asarray(image) for image in images]))
+        values += both.quantize(256 - len(values) // 3).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette(values)
     return palette

@@ -50,7 +50,7 @@ class Draft:
     run: str
     step: int
     t: float
-    label: str | None
+    label: str | None = None
     tokens: tuple[int | None, ...]
     given: frozenset[int]
 

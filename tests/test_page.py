@@ -276,4 +276,9 @@ def test_the_endpoint_answers_a_program(page_of: str) -> None:
     again = client.predict(prompt="The", steps=8, seed=4, api_name="/generate_text")
     assert again["text"] == result["text"]
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/generate_text", "/infill_text"}
+    assert set(named) == {
+        "/generate_text",
+        "/infill_text",
+        "/generate_image",
+        "/infill_image",
+    }

@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_text import save_tiny_checkpoint
@@ -189,7 +190,66 @@ def test_what_a_link_cannot_hold_says_so(shelf: Shelf) -> None:
     with pytest.raises(ValueError, match="A link cannot hold edited frames"):
         write_link(Request(checkpoint=None, sampler={}, raw="", seed=0, draft=draft), "tiny")
     with pytest.raises(ValueError, match="A link cannot hold an image"):
-        write_link(Request(checkpoint=None, sampler={}, raw=None, seed=0), "tiny")
+        write_link(Settings().picture(None, np.zeros((8, 6, 2), np.uint8)), "tiny")
+
+
+def test_a_link_makes_the_same_images_again() -> None:
+    settings = {"steps": 77, "guidance": 2.5, "seed": 3}
+    request = Settings(**settings).picture("tiny", label="dog", copies=9)
+    arrival = read_link(write_link(request, "tiny"), {"tiny": ("cat", "dog")})
+    assert arrival is not None
+    assert arrival.problems == []
+    values = dict(arrival.values)
+    label, images, model = (values.pop(name) for name in ("label", "images", "model"))
+    assert Settings(**values).picture(model, label=label, copies=images) == request
+    plain = write_link(Settings().picture("tiny"), "tiny")
+    assert "label" not in plain
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"label": "cow"}, "label is 'cow'; name a class of the link's model"),
+        ({"images": "5"}, "Unknown images '5'. Known: 1, 4, 9, 16"),
+        ({"guidance": "6"}, "guidance is '6.0'; give a number from 0 to 5"),
+    ],
+)
+def test_what_is_wrong_with_a_link_to_images(parameters: dict[str, str], message: str) -> None:
+    arrival = read_link({"model": "tiny"} | parameters, {"tiny": ("cat", "dog")})
+    assert arrival is not None
+    (problem,) = arrival.problems
+    assert problem.startswith(message)
+    assert arrival.values == {"model": "tiny"}
+
+
+# images
+
+
+IMAGE = {"kind": "image", "length": 6, "steps": 2, "shape": [1, 2, 3], "given": [[0, [7, 255]]]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"shape": [1, 2, 2]}, "6 tokens are no images of shape"),
+        ({"shape": [1, 2]}, "6 tokens are no images of shape"),
+        ({"shape": [3, 1, 2]}, "images have 1 or 3 tokens a pixel, not 2"),
+        ({"shape": [0, 2, 3]}, "a size is '0'"),
+        ({"copies": 2}, "6 tokens are no images of shape"),
+        ({"copies": 10**9}, "copies is '1000000000'"),
+        ({"palette": ["000000"]}, "images have 1 or 3 tokens a pixel, not 3"),
+        ({"shape": [2, 3, 1], "palette": ["0000"] * 256}, "a colour of a palette has three bytes"),
+        ({"shape": [2, 3, 1], "palette": ["00000x"] * 256}, "non-hexadecimal"),
+        ({"shape": [2, 3, 1], "palette": ["000000"] * 8}, "token 255 is nowhere spelled"),
+        ({"given": [[0, [256]]]}, "token 256 is nowhere spelled"),
+    ],
+)
+def test_a_run_of_images_that_is_none_is_refused(changed: dict[str, Any], message: str) -> None:
+    lines = [FIRST, {"start": IMAGE}]
+    assert read_transcript("\n".join(map(json.dumps, lines))) == lines
+    wrong = [FIRST, {"start": IMAGE | changed}]
+    with pytest.raises(ValueError, match=message):
+        read_transcript("\n".join(map(json.dumps, wrong)))
 
 
 def test_the_stored_example_is_of_this_format() -> None:

@@ -88,7 +88,7 @@ class Player {
 
   /** What can be saved now. */
   #shown() {
-    const { trajectory, text: view, readout } = this;
+    const { trajectory, view, readout } = this;
     return trajectory ? { trajectory, view, readout: readout.textContent } : null;
   }
 

@@ -18,7 +18,6 @@ class Saving {
     this.where = node('input', { class: 'md-link', readonly: '', 'aria-label': 'Link', hidden: '' });
     this.choices = this.#choices();
     this.menu = node('div', { class: 'md-save-menu', role: 'group', 'aria-label': 'Save this run', hidden: '' });
-    this.menu.append(...this.choices, this.told, this.where);
     this.box = node('div', { class: 'md-saving' }, this.face, this.menu);
     document.addEventListener('pointerdown', ({ target }) => {
       if (!this.box.contains(target)) this.open(false);
@@ -63,10 +62,9 @@ class Saving {
   refresh() {
     const none = !this.shown();
     const kind = this.shown()?.trajectory.looks ? 'image' : 'text';
-    for (const choice of this.choices) {
-      choice.disabled = none;
-      choice.hidden = Boolean(choice.dataset.of) && choice.dataset.of !== kind;
-    }
+    const offered = this.choices.filter(({ dataset }) => !dataset.of || dataset.of === kind);
+    for (const choice of offered) choice.disabled = none;
+    this.menu.replaceChildren(...offered, this.told, this.where);
     this.told.textContent = none ? NOTHING : '';
     this.where.hidden = true;
   }

@@ -20,7 +20,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise gr.Error(html.escape(str(error)), print_exception=False) from error
+        raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from error
 
 
 def stop_button(lane: Lane, tab: str) -> gr.Button:
