@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from app.logic import Run
@@ -18,6 +19,7 @@ def looks(run: Run) -> Json:
         kind: "text", or "image" with
         shape: [height, width, tokens a pixel]; a token is the value of its channel, unless there is
         palette: the colours, "rrggbb" each, of which a token is one;
+        before: the tokens under the masks too, if a picture was given;
         label: name of the class, and guidance: its scale; only if a class is drawn.
     """
     codec = run.checkpoint.codec
@@ -26,6 +28,8 @@ def looks(run: Run) -> Json:
         header = {"kind": "image", "shape": list(codec.shape)}
     if isinstance(codec, Palette):
         header["palette"] = [bytes(colour).hex() for colour in codec.colours]
+    if isinstance(codec, ImageCodec) and isinstance(run.request.raw, np.ndarray):
+        header["before"] = codec.encode(run.request.raw[..., : codec.channels]).tolist()
     if run.label is not None:
         header["label"] = run.checkpoint.config.classes[run.label]
         header["guidance"] = run.request.guidance

@@ -82,7 +82,7 @@ class Painter {
       group('Presets', 'md-presets', node('span', {}, 'Preset'), ...presets),
       group(
         'Changes',
-        'md-changes',
+        'md-past',
         this.undo,
         this.redo,
         act('Invert', () => this.#change({ mask: this.mask.inverted() }), { title: 'Masked and given change places' }),
@@ -92,7 +92,7 @@ class Painter {
       help,
     );
     this.root.append(
-      node('div', { class: 'md-head' }, sources, this.rule, this.note, this.problem),
+      node('div', { class: 'md-source' }, sources, this.rule, this.note, this.problem),
       node('div', { class: 'md-work' }, this.board.box, tools),
       this.live,
     );
@@ -154,7 +154,7 @@ class Painter {
     return node('button', { type: 'button', onclick: open, 'aria-label': `Example: ${name}`, title: name }, canvas);
   }
 
-  /** A picture {width, height, channels, pixels} from elsewhere, with nothing masked. */
+  /** A picture {width, height, channels, pixels} from elsewhere; its mask, if any, begins masked. */
   use(picture) {
     const { width, height, channels } = this.told;
     const size = (one) => `${one.height}x${one.width}x${one.channels}`;
@@ -162,7 +162,8 @@ class Painter {
       this.#complain(`That picture is ${size(picture)}; this model reads ${size(this.told)}. Choose its model first.`);
       return;
     }
-    this.#change({ picture, mask: new Mask(width, height) });
+    const { mask, ...own } = picture;
+    this.#change({ picture: own, mask: new Mask(width, height, mask) });
   }
 
   #take() {

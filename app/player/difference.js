@@ -2,15 +2,35 @@
 
 const CONTEXT_WORDS = 4; // shown of what is given between two holes
 
+/** That what was given is unchanged: the server's count, not a claim. */
+class Proof {
+  constructor() {
+    this.box = node('p', { class: 'md-proof', hidden: '' });
+  }
+
+  /** Of a run's end, if it has come; `size` tokens make one `thing`. */
+  show(end, size = 1, thing = 'token') {
+    this.box.hidden = !end || end.given === undefined;
+    if (this.box.hidden) return;
+    const given = Math.round(end.given / size);
+    const lost = Math.ceil((end.given - end.kept) / size);
+    this.box.classList.toggle('md-broken', lost > 0);
+    const things = `${given} given ${thing}${given === 1 ? '' : 's'}`;
+    this.box.textContent = lost
+      ? `✗ ${lost} of ${things} changed, which must not happen. Please report it.`
+      : `✓ ${things} unchanged, checked on the server`;
+  }
+}
+
 class Difference {
   constructor() {
-    this.proof = node('p', { class: 'md-proof', hidden: '' });
+    this.proof = new Proof();
     this.line = node('p', { class: 'md-changes' });
     this.box = node(
       'div',
       { class: 'md-difference', role: 'group', 'aria-label': 'Changes to the original', hidden: '' },
       this.line,
-      this.proof,
+      this.proof.box,
     );
   }
 
@@ -19,7 +39,7 @@ class Difference {
     const holes = (trajectory.start.holes || []).map(([start, count, words]) => ({ start, count, words }));
     this.holes = [...holes, ...(holes.length ? this.#edited() : [])].sort((a, b) => a.start - b.start);
     this.box.hidden = !this.holes.length;
-    this.proof.hidden = true;
+    this.proof.box.hidden = true;
   }
 
   /** Given tokens that the visitor edited on the way: holes in place of what was given. */
@@ -45,7 +65,7 @@ class Difference {
     ]);
     parts.push(this.#given(ends[ends.length - 1], length, false, true));
     this.line.replaceChildren(...parts);
-    this.#prove(this.trajectory.end);
+    this.proof.show(this.trajectory.end);
   }
 
   #text(from, to, step) {
@@ -72,17 +92,5 @@ class Difference {
     if (!words) return [lead, fresh];
     if (words === inner.trim()) return [lead, node('ins', { class: 'md-same' }, spoken('as before: '), inner)];
     return [lead, node('del', {}, spoken('old: '), words), ' ', fresh];
-  }
-
-  #prove(end) {
-    this.proof.hidden = !end || end.given === undefined;
-    if (this.proof.hidden) return;
-    const { given, kept } = end;
-    this.proof.classList.toggle('md-broken', kept !== given);
-    const tokens = `${given} given token${given === 1 ? '' : 's'}`;
-    this.proof.textContent =
-      kept === given
-        ? `✓ ${tokens} unchanged, checked on the server`
-        : `✗ ${given - kept} of ${tokens} changed, which must not happen. Please report it.`;
   }
 }

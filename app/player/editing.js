@@ -37,7 +37,6 @@ class Editing {
     this.go = act('Go on from here', () => this.#go(), { class: 'md-go-on' });
     this.help = node('p', { class: 'md-help', hidden: '' });
     this.use = act('Use as the text', () => this.#use(), { title: 'Put this into the editor above' });
-    this.use.hidden = !host.use;
     this.why = node('span', { class: 'md-why' });
     const row = [this.count, this.back, this.none, this.use, this.go, this.why];
     this.box = node('div', { class: 'md-editing', hidden: '' }, ...row);
@@ -48,6 +47,7 @@ class Editing {
     trajectory.draft ||= new Draft();
     const { kind, copies = 1 } = trajectory.start;
     this.box.hidden = copies > 1;
+    this.use.hidden = !this.host.use || Boolean(trajectory.looks);
     this.help.hidden = !this.host.resume;
     const [first, keys] = HELP[copies > 1 ? 'images' : kind];
     this.help.replaceChildren(first, node('span', {}, keys));

@@ -2,13 +2,14 @@
    copies, in each row by row, in each pixel channel by channel. */
 
 const CHANNELS = ['red', 'green', 'blue'];
+const bytesOfHex = (text) => text.match(/../g).map((pair) => parseInt(pair, 16));
 
 class Looks {
-  constructor({ shape, palette, copies = 1 }) {
+  constructor({ shape, palette, before, copies = 1 }) {
     [this.height, this.width, this.channels] = shape;
     this.palette = palette;
     this.copies = copies;
-    this.columns = Math.ceil(Math.sqrt(copies)); // of copies side by side
+    this.columns = before ? copies : Math.ceil(Math.sqrt(copies)); // of copies side by side
     this.rows = Math.ceil(copies / this.columns);
   }
 
@@ -63,6 +64,21 @@ class Looks {
   /** A token's name: its value, or the colour of the palette that it stands for. */
   name(token) {
     return this.palette ? `#${this.palette[token]}` : String(token);
+  }
+
+  /** One copy of some tokens, null for a mask, as what the painter takes. */
+  picture(tokens, copy) {
+    const { width, height, size } = this;
+    const channels = this.palette ? 3 : this.channels;
+    const mask = new Uint8Array(size);
+    const pixels = new Uint8Array(size * channels);
+    for (let k = 0; k < size; k += 1) {
+      const first = (copy * size + k) * this.channels;
+      const own = tokens.slice(first, first + this.channels);
+      if (own.includes(null)) mask[k] = 1;
+      else pixels.set(this.palette ? bytesOfHex(this.palette[own[0]]) : own, k * channels);
+    }
+    return { width, height, channels, pixels, mask };
   }
 
   /** The colour of one token by itself: in one channel, with nothing in the others. */

@@ -65,6 +65,7 @@ class PixelView {
     this.canvas.height = looks.rows * looks.height * cell + (looks.rows - 1) * this.gap;
     this.sheet.style.width = `${this.canvas.width / ratio}px`;
     this.sheet.style.height = `${this.canvas.height / ratio}px`;
+    this.box.parentNode.style.setProperty('--copy', `${(looks.width * cell) / ratio}px`);
     this.recolour();
   }
 

@@ -3,7 +3,7 @@
 class Player {
   /**
    * @param host what the page around the player offers; each may be missing: resume(frame),
-   *   spell(text, model), outlook(frame, position), stop(), use(text), and what Saving takes.
+   *   spell(text, model), outlook(frame, position), stop(), use(text or picture), and what Saving takes.
    */
   constructor(root, host = {}) {
     this.root = root;
@@ -66,6 +66,8 @@ class Player {
     this.card = new Card(this.stage, this.whatIf, tools);
     this.text = new TextView(this.stage, this.card);
     this.pixels = new PixelView(this.stage, this.card);
+    const use = (copy) => this.host.use(this.picture(copy, this.transport.step));
+    this.given = new Given(this.pixels, this.host.use ? use : null);
     this.view = this.text;
     this.stage.append(this.card.face); // after the text, so that Tab leads from a token into it
   }
@@ -165,6 +167,7 @@ class Player {
     this.whatIf.load(trajectory);
     this.transport.limit(trajectory.steps, trajectory.last);
     this.#choose(trajectory);
+    this.given.load(trajectory);
     this.view.load(trajectory);
     this.sparkline.load(trajectory);
     this.difference.load(trajectory);
@@ -241,6 +244,7 @@ class Player {
     this.view.show(step);
     this.sparkline.show(step);
     this.difference.show(step);
+    this.given.show();
     this.readout.textContent = this.#say(step);
     if (this.live && this.root.dataset.run !== 'running' && !this.next.end) {
       this.root.dataset.run = 'running';
@@ -255,6 +259,13 @@ class Player {
     this.colours.refresh();
     this.#show(this.transport.step);
     if (this.card.pinned) this.view.visit(Number(this.card.anchor.dataset.position));
+  }
+
+  /** A copy as it is after a step, for the painter; null if this is no image. */
+  picture(copy = 0, step = this.trajectory?.last) {
+    if (!this.trajectory?.looks) return null;
+    const { tokens } = this.trajectory.draft.frame(this.trajectory, step);
+    return this.trajectory.looks.picture(tokens, copy);
   }
 
   #say(step) {

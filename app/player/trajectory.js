@@ -107,7 +107,7 @@ class Trajectory {
     this.frames = this.frames.filter((frame) => frame.step < step);
     const masked = tokens.filter((token) => token === null).length;
     this.frames.push({ step, calls, ...Trajectory.#clock(start), masked });
-    this.start = { ...start, holes: this.start.holes };
+    this.start = { ...start, holes: this.start.holes, before: this.start.before };
     this.#expect(start, step);
     return this.positions.keys();
   }
