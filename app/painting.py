@@ -117,7 +117,7 @@ def _rule(codec: ImageCodec) -> str:
     height, width, _ = codec.shape
     grey = " and made grey" if codec.channels == 1 else ""
     colours = f", in this model's {codec.vocab_size} colours" if isinstance(codec, Palette) else ""
-    form = "square" if height == width else f"{width}:{height}"
+    form = "a square" if height == width else f"{width}:{height}"
     return (
         f"Uploads are turned upright, cut to {form} around their centre, resized to "
         f"{width} × {height} pixels{grey}{colours}. Transparent pixels start as masked."

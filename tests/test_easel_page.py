@@ -39,7 +39,7 @@ def strokes() -> Strokes:
 def address(shelf: Shelf, strokes: Strokes) -> Iterator[str]:
     with gr.Blocks() as page:
         for name in ("grey", "palette"):
-            view = show_painter(shelf, name, elem_id=f"the-{name}")
+            view = show_painter(shelf, elem_id=f"the-{name}")
             view.input(lambda value: strokes.append((time.monotonic(), value)), view)
     with served(page) as local:
         yield local
@@ -49,6 +49,12 @@ def address(shelf: Shelf, strokes: Strokes) -> Iterator[str]:
 def page(visit, address: str, strokes: Strokes) -> Page:  # noqa: ANN001
     page = visit(address)
     for name in ("grey", "palette"):
+        page.wait_for_selector(f"#the-{name} .md-painter")
+        page.evaluate(
+            """name => document.querySelector(`#the-${name} .md-mount`).dispatchEvent(
+            new CustomEvent('model', { detail: name }))""",
+            name,
+        )
         page.wait_for_selector(f"#the-{name} .md-thumbs canvas")
     return page
 
@@ -86,7 +92,7 @@ def test_python_reads_a_stroke_within_half_a_second(
     page: Page, strokes: Strokes, shelf: Shelf
 ) -> None:
     page.click("#the-grey button:has-text('Clear')")
-    page.click("#the-grey .md-size label:has-text('1')")
+    page.click("#the-grey .md-brushes label:has-text('1')")
     waits = []
     for y in (20, 22, 24):
         strokes.clear()

@@ -73,10 +73,10 @@ class Painter {
     const tools = node(
       'div',
       { class: 'md-kit' },
-      this.#choice('Paint', 'md-mode', [['Mask', 'mask'], ['Erase', 'erase']], (way) =>
+      this.#choice('Paint', 'md-ways', [['Mask', 'mask'], ['Erase', 'erase']], (way) =>
         this.hold({ erase: way === 'erase' }),
       ),
-      this.#choice('Brush', 'md-size', [...SIZES.map((size) => [`${size}`, size]), ['Rectangle', 'all']], (size) =>
+      this.#choice('Brush', 'md-brushes', [...SIZES.map((size) => [`${size}`, size]), ['Rectangle', 'all']], (size) =>
         this.hold(size === 'all' ? { rectangle: true } : { size, rectangle: false }),
       ),
       group('Presets', 'md-presets', node('span', {}, 'Preset'), ...presets),

@@ -36,6 +36,7 @@ const player = new Player(element.querySelector('.md-mount'), {
   draw: (transcript) => server.drawn([transcript]),
   address: () => location.origin + location.pathname,
 });
+player.root.addEventListener('sample', (event) => event.detail(player.picture()));
 player.open(props.value);
 watch('value', () => player.read(props.value));
 """
@@ -102,7 +103,7 @@ def show_runs(
         elem_id: its id on the page; TAB-player...
         questions: what it may ask the server.
         quiet: whether start and end are left to another player to announce.
-        use: JavaScript of a function that takes a result as a text, if there is one.
+        use: JavaScript of a function that takes a result, a text or a picture, if there is one.
     """
     stop = json.dumps(f"#{elem_id.partition('-')[0]}-stop")
     given = f"const STOP = {stop}, USE = {use}, SOURCE = {json.dumps(player.script())};\n"

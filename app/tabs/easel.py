@@ -1,6 +1,5 @@
 """The painter as a component of the page: a picture with a mask, for the image model chosen."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,25 +27,22 @@ const painter = new Painter(
 );
 mount.addEventListener('model', (event) => painter.choose(event.detail));
 mount.addEventListener('picture', (event) => painter.use(event.detail));
-if (MODEL) painter.choose(MODEL);
+trigger('ready');
 """
 
 
-def show_painter(
-    shelf: Shelf, model: str | None, *, elem_id: str, last: str = "() => null"
-) -> gr.HTML:
+def show_painter(shelf: Shelf, *, elem_id: str, last: str = "() => null") -> gr.HTML:
     """A painter; its value is what `app.painting.read_painting` reads.
 
-    Its mount takes two events: `model`, a name, and `picture`, to be painted on.
+    Its mount takes two events: `model`, a name, and `picture`, to be painted on. It triggers
+    `ready` when it stands, and `input` at each change.
 
     Args:
         shelf: where the models are.
-        model: the image model to begin with, if there is one.
         elem_id: its id on the page.
         last: JavaScript of a function that gives the last sample as a picture, or null.
     """
-    given = f"const MODEL = {json.dumps(model)}, LAST = {last};"
-    script = f"{painter.script()}\n{given}\n{MOUNT}"
+    script = f"{painter.script()}\nconst LAST = {last};\n{MOUNT}"
     return gr.HTML(
         None,
         html_template='<div class="md-mount"></div>',

@@ -95,6 +95,12 @@ def entry_of(shelf: Shelf, name: object) -> Entry | None:
     return None
 
 
+def draws(shelf: Shelf, name: object) -> bool:
+    """Whether a menu names a model of images."""
+    entry = entry_of(shelf, name)
+    return entry is not None and entry.kind == "image"
+
+
 def _classes(entry: Entry | None, label: str) -> dict[str, Any]:
     """What the dropdown of classes shows for a model; a class that it knows stays chosen."""
     names = entry.classes if entry else ()

@@ -1,4 +1,4 @@
-"""Tab Infill: a text with holes, and three ways to fill them."""
+"""Tab Infill: a text or a picture with holes, and ways to fill them."""
 
 import json
 import uuid
@@ -14,9 +14,10 @@ from app.lane import Lane
 from app.live import complete
 from app.shelf import Shelf
 from app.state import Settings
+from app.tabs import pictures
 from app.tabs.arrival import Entrance
 from app.tabs.base import Tab, answered, questions, show_runs, with_style
-from app.tabs.form import chosen, sampling_form
+from app.tabs.form import Form, chosen, draws, sampling_form
 from app.tabs.runs import stop_button, streamed, told, wire, wire_branches
 
 ALTERNATIVES = 3
@@ -54,17 +55,18 @@ watch('value', () => editor.open(props.value));
 """
 USE = """(text) => document.querySelector('#infill-editor .md-mount').dispatchEvent(
   new CustomEvent('text', { detail: text }))"""
-TELL_MODEL = """(name) => {
-  const mount = document.querySelector('#infill-editor .md-mount');
-  mount.dispatchEvent(new CustomEvent('model', { detail: name }));
+TELL_MODEL = """(name, kind) => {
+  const image = kind === 'image';
+  document.getElementById('infill-whole')?.classList.toggle('md-draws', image);
+  const mount = document.querySelector(`#infill-${image ? 'painter' : 'editor'} .md-mount`);
+  mount?.dispatchEvent(new CustomEvent('model', { detail: name }));
 }"""
-
-
 SHOW_RUNS = """() => {
-  const row = document.querySelector('.md-alternatives');
+  const rows = [...document.querySelectorAll('.md-alternatives')];
   const begun = performance.now();
   const look = (now) => {
-    if (row.offsetParent) row.scrollIntoView({ block: 'nearest' });
+    const row = rows.find((one) => one.offsetParent);
+    if (row) row.scrollIntoView({ block: 'nearest' });
     else if (now - begun < 5000) requestAnimationFrame(look);
   };
   look(begun);
@@ -72,25 +74,23 @@ SHOW_RUNS = """() => {
 
 
 def build(shelf: Shelf, lane: Lane) -> Entrance:
-    """The editor, beside it what can be chosen, and below the alternatives."""
-    with gr.Row(elem_classes="md-columns"):
-        with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
-            text = _editor(shelf)
-            with gr.Row(elem_classes="md-actions"):
-                go = gr.Button("Fill in", variant="primary", elem_id="infill-go", min_width=130)
-                stop = stop_button(lane, "infill")
-        with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
-            form = sampling_form(shelf, "infill", "text")
-    with gr.Row(elem_classes="md-alternatives"):
-        views = [
-            show_runs(
-                elem_id=f"infill-player-{k + 1}",
-                quiet=k > 0,
-                questions=questions(shelf, lane),
-                use=USE,
-            )
-            for k in range(ALTERNATIVES)
-        ]
+    """The editor or the painter, beside it what can be chosen, and below the results."""
+    with gr.Column(elem_id="infill-whole") as whole:
+        with gr.Row(elem_classes="md-columns"):
+            with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
+                with gr.Column(elem_classes="md-of-text"):
+                    text = _editor(shelf)
+                painter = pictures.show_painter(shelf)
+                with gr.Row(elem_classes="md-composer"):
+                    count = pictures.count_menu()
+                    with gr.Row(elem_classes="md-actions"):
+                        go, fill_picture = _buttons()
+                        stop = stop_button(lane, "infill")
+            with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
+                form = sampling_form(shelf, "infill", None)
+        views = _alternatives(shelf, lane)
+        result = pictures.show_result(shelf, lane)
+    whole.elem_classes = ["md-draws"] * draws(shelf, form.model.value)
 
     def fill(
         request: gr.Request, raw: str, name: str | None, *values: Any
@@ -101,10 +101,50 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
 
     wire(go.click, fill, [text, form.model, *form.sampling], [*views, form.seed, stop])
     wire_branches(shelf, lane, form, views, stop)
-    go.click(None, js=SHOW_RUNS, api_visibility="private")
-    form.model.change(None, form.model, None, js=TELL_MODEL, api_visibility="private")
+    wishes = pictures.Wishes(painter=painter, count=count, form=form)
+    pictures.wire_painter(shelf, lane, wishes, fill_picture, result, stop)
+    for button in (go, fill_picture):
+        button.click(None, js=SHOW_RUNS, api_visibility="private")
+    _follow(shelf, form, painter)
     _add_endpoint(shelf, lane)
     return Entrance(text=text, form=form, go=go)
+
+
+def _buttons() -> list[gr.Button]:
+    """The button for texts, and the one for pictures: one of them is shown."""
+    places = (("infill-go", "md-of-text"), ("infill-go-picture", "md-of-image"))
+    return [
+        gr.Button("Fill in", variant="primary", elem_id=name, elem_classes=kind, min_width=130)
+        for name, kind in places
+    ]
+
+
+def _alternatives(shelf: Shelf, lane: Lane) -> list[gr.HTML]:
+    with gr.Row(elem_classes="md-alternatives md-of-text"):
+        return [
+            show_runs(
+                elem_id=f"infill-player-{k + 1}",
+                quiet=k > 0,
+                questions=questions(shelf, lane),
+                use=USE,
+            )
+            for k in range(ALTERNATIVES)
+        ]
+
+
+def _follow(shelf: Shelf, form: Form, painter: gr.HTML) -> None:
+    """Show the editor or the painter, whichever the model needs, and tell it of the model."""
+    kind = gr.Textbox(visible=False)
+    for event in (form.model.change, painter.ready):  # the tab is built when it is first opened
+        event(
+            lambda name: "image" if draws(shelf, name) else "text",
+            form.model,
+            kind,
+            preprocess=False,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        ).then(None, [form.model, kind], None, js=TELL_MODEL, api_visibility="private")
 
 
 def _editor(shelf: Shelf) -> gr.HTML:

@@ -15,7 +15,7 @@ from app.shelf import Shelf
 from app.state import SHEETS, Settings
 from app.tabs.arrival import Entrance
 from app.tabs.base import Tab, questions, show_runs
-from app.tabs.form import Form, chosen, entry_of, sampling_form
+from app.tabs.form import Form, chosen, draws, sampling_form
 from app.tabs.images import add_image_endpoints
 from app.tabs.runs import stop_button, streamed, told, wire, wire_branches
 
@@ -38,7 +38,7 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
     ) -> Iterator[tuple[Any, ...]]:
         with told():
             settings = chosen(*values)
-            if _draws(shelf, name):
+            if draws(shelf, name):
                 asked = settings.picture(name, label=label or None, copies=images)
             else:
                 asked = settings.request(name, text, fill=True)
@@ -51,11 +51,6 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
     _add_endpoint(shelf, lane)
     add_image_endpoints(shelf, lane)
     return Entrance(text=prompt, form=form, go=go, copies=copies)
-
-
-def _draws(shelf: Shelf, name: object) -> bool:
-    entry = entry_of(shelf, name)
-    return entry is not None and entry.kind == "image"
 
 
 def _subject() -> tuple[gr.Textbox, gr.Radio]:
@@ -81,12 +76,12 @@ def _subject() -> tuple[gr.Textbox, gr.Radio]:
 
 def _follow(shelf: Shelf, form: Form, prompt: gr.Textbox, copies: gr.Radio) -> None:
     """Ask for a prompt or for a number of images, whichever the model needs."""
-    draws = _draws(shelf, form.model.value)
-    prompt.visible, copies.visible = not draws, draws
+    images = draws(shelf, form.model.value)
+    prompt.visible, copies.visible = not images, images
 
     def follow(name: object) -> list[Any]:
-        draws = _draws(shelf, name)
-        return [gr.update(visible=not draws), gr.update(visible=draws)]
+        images = draws(shelf, name)
+        return [gr.update(visible=not images), gr.update(visible=images)]
 
     form.model.change(
         follow,
