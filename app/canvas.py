@@ -36,8 +36,7 @@ def _image_canvas(pixels: np.ndarray | None, codec: ImageCodec) -> Canvas:
     tokens = codec.encode(pixels)
     if not (tokens == codec.vocab_size).any():
         raise ValueError(
-            "Nothing is masked, so there is nothing to fill in. "
-            "Paint over what should be drawn anew."
+            "Nothing is masked, so there is nothing to fill in. Paint over pixels first."
         )
     return Canvas(tokens, ())
 

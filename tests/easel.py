@@ -66,3 +66,13 @@ def middle(page: Page, x: float, y: float, board: str = ".md-board") -> tuple[fl
         box["x"] + (x + 0.5) * box["width"] / WIDTH,
         box["y"] + (y + 0.5) * box["height"] / HEIGHT,
     )
+
+
+def pixels_of(page: Page, canvas: str) -> np.ndarray:
+    """What a canvas holds, (height, width, 4)."""
+    width, values = page.evaluate(
+        """selector => { const c = document.querySelector(selector);
+        return [c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }""",
+        canvas,
+    )
+    return np.array(values, np.uint8).reshape(-1, width, 4)

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from easel import Page, cells, mask_of, middle
+from easel import Page, cells, mask_of, middle, pixels_of
 from PIL import Image
 from served import served
 from tiny_image import save_tiny_image_model
@@ -78,16 +78,6 @@ def file_of(picture: Image.Image, kind: str = "PNG", **more: Any) -> bytes:
     return buffer.getvalue()
 
 
-def shown(page: Page, painter: str = "grey") -> np.ndarray:
-    """The picture on the canvas, (28, 28, 4)."""
-    size, values = page.evaluate(
-        """id => { const c = document.querySelector(`#${id} .md-below`);
-        return [c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }""",
-        f"the-{painter}",
-    )
-    return np.array(values, np.uint8).reshape(size, -1, 4)
-
-
 def test_python_reads_a_stroke_within_half_a_second(
     page: Page, strokes: Strokes, shelf: Shelf
 ) -> None:
@@ -108,7 +98,7 @@ def test_python_reads_a_stroke_within_half_a_second(
     assert min(waits) < 0.5  # the others may be a busy machine's
     image = read_painting(value, shelf.image_codec("grey"))
     assert np.array_equal(image[..., 1] == 0, painted)
-    assert np.array_equal(image[..., 0], shown(page)[..., 0])
+    assert np.array_equal(image[..., 0], pixels_of(page, "#the-grey .md-below")[..., 0])
 
 
 def test_a_photo_is_turned_upright_and_shown_as_it_is_read(page: Page) -> None:
@@ -118,8 +108,8 @@ def test_a_photo_is_turned_upright_and_shown_as_it_is_read(page: Page) -> None:
     exif[0x0112] = 6
     upload(page, file_of(photo, "JPEG", exif=exif), "photo.jpg")
     page.wait_for_selector("text=The middle 60 × 60 of 60 × 90 pixels, resized to 28 × 28.")
-    assert (shown(page)[:13, :, :3] > 200).all()
-    assert (shown(page)[15:, :, :3] < 55).all()
+    assert (pixels_of(page, "#the-grey .md-below")[:13, :, :3] > 200).all()
+    assert (pixels_of(page, "#the-grey .md-below")[15:, :, :3] < 55).all()
     assert "turned upright" in page.inner_text("#the-grey .md-rule")
 
 
@@ -136,12 +126,12 @@ def test_transparent_pixels_start_as_masked(page: Page, strokes: Strokes) -> Non
 def test_a_picture_takes_the_colours_of_a_palette(page: Page) -> None:
     upload(page, file_of(Image.new("RGB", (40, 32), (190, 40, 20))), painter="palette")
     page.wait_for_selector("text=The middle 32 × 32 of 40 × 32 pixels")
-    assert (shown(page, "palette") == [200, 30, 30, 255]).all()
+    assert (pixels_of(page, "#the-palette .md-below") == [200, 30, 30, 255]).all()
     assert page.locator("#the-palette button:has-text('Invert colours')").is_hidden()
 
 
 def test_what_is_no_picture_changes_nothing(page: Page, tmp_path: Path) -> None:
-    before = shown(page)
+    before = pixels_of(page, "#the-grey .md-below")
     problem = page.locator("#the-grey .md-problem")
     bad = "This file could not be read as an image (PNG, JPEG or WebP up to 10 MB)."
     upload(page, b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "<b>evil</b>.png")
@@ -153,4 +143,4 @@ def test_what_is_no_picture_changes_nothing(page: Page, tmp_path: Path) -> None:
     page.wait_for_selector(f"text={bad}")
     upload(page, file_of(Image.new("1", (9000, 9000))), "bomb.png")
     page.wait_for_selector("text=more than 34 million pixels")
-    assert np.array_equal(shown(page), before)
+    assert np.array_equal(pixels_of(page, "#the-grey .md-below"), before)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from easel import HEIGHT, WIDTH, Page, cells, mask_of, middle, open_easel, packed
+from easel import HEIGHT, WIDTH, Page, cells, mask_of, middle, open_easel, packed, pixels_of
 
 PICTURE = np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH, 1).astype(np.uint8)
 
@@ -45,11 +45,7 @@ def touch(page: Page, *stops: tuple[float, float]) -> None:
 
 
 def test_the_picture_is_enlarged_crisply(page: Page) -> None:
-    shown = page.evaluate(
-        """() => { const c = document.querySelector('.md-below');
-        return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; }"""
-    )
-    rgba = np.array(shown, np.uint8).reshape(HEIGHT, WIDTH, 4)
+    rgba = pixels_of(page, ".md-below")
     assert np.array_equal(rgba, np.concatenate([PICTURE] * 3 + [PICTURE * 0 + 255], -1))
     style = "getComputedStyle(document.querySelector('.md-below')).imageRendering"
     assert page.evaluate(style) == "pixelated"

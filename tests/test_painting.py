@@ -135,8 +135,8 @@ def test_the_painter_is_told_of_a_model() -> None:
         == np.asarray(Image.open(EXAMPLES / "digit-2.png")).tobytes()
     )
     assert digits["rule"] == (
-        "Uploads are turned upright, cut to a square around their centre, resized to 28 × 28 pixels "
-        "and made grey. Transparent pixels start as masked."
+        "Uploads are turned upright, cut to a square around their centre, resized to 28 × 28 "
+        "pixels and made grey. Transparent pixels start as masked."
     )
     other = easel(Palette(32, 32, COLOURS), EXAMPLES)
     assert other["codec"] != easel(Palette(32, 32, COLOURS[:2]), EXAMPLES)["codec"]

@@ -38,12 +38,14 @@ class Given {
 
   #result(copy) {
     const { copies } = this.trajectory.looks;
-    const which = copies > 1 ? ` ${copy + 1}` : '';
-    const face = node('div', {}, node('span', {}, `After${which}`));
+    const name = copies > 1 ? `After ${copy + 1}` : 'After';
+    const face = node('div', {}, node('span', {}, name));
     if (!this.use) return face;
-    const label = `Use result${which} as the picture`;
-    const attributes = { type: 'button', 'aria-label': label, title: 'Go on painting on it' };
-    face.append(node('button', { ...attributes, onclick: () => this.use(copy) }, 'Use as the picture'));
+    const [which, hidden] = copies > 1 ? [`, ${copy + 1},`, 'md-spoken'] : ['', ''];
+    const rest = node('span', { class: hidden }, ` result${which} as the picture`);
+    const act = node('button', { type: 'button', onclick: () => this.use(copy) }, 'Use this', rest);
+    act.title = 'Go on painting on this result';
+    face.append(act);
     return face;
   }
 
