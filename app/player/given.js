@@ -3,6 +3,7 @@
 class Given {
   /** `view` shows the results; `use`, if there is one, takes the number of one to paint on. */
   constructor(view, use) {
+    this.view = view;
     this.use = use;
     this.before = node('canvas', { role: 'img', 'aria-label': 'The picture before' });
     this.mask = node('canvas', { role: 'img', class: 'md-holes' });
@@ -16,7 +17,6 @@ class Given {
     this.proof = new Proof();
     view.box.before(this.box);
     view.box.append(this.results);
-    view.box.after(this.proof.box);
   }
 
   load(trajectory) {
@@ -25,8 +25,10 @@ class Given {
     this.shown = Boolean(looks && start.before);
     this.box.hidden = this.results.hidden = !this.shown;
     this.box.parentNode.classList.toggle('md-compared', this.shown);
-    this.proof.box.hidden = true;
+    this.proof.box.remove();
     if (!this.shown) return;
+    this.proof.show(null);
+    this.view.box.after(this.proof.box);
     this.box.parentNode.style.setProperty('--copies', looks.copies);
     const masked = this.#masked();
     this.#draw(this.before, start.before, () => false);
