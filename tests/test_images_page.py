@@ -290,7 +290,7 @@ def test_colours_by_step_confidence_and_entropy(come: Callable[..., Page]) -> No
 
 def test_stop_keeps_what_is_there(come: Callable[..., Page], shelf: SlowShelf) -> None:
     page = come()
-    shelf.seconds = 0.05
+    shelf.seconds = 0.4
     page.click("#watch-generate")
     wait(page, ".md-status", r"^step \d+/64 ·")
     page.click("#watch-stop")
