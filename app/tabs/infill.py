@@ -15,7 +15,7 @@ from app.live import complete
 from app.shelf import Shelf
 from app.state import Settings
 from app.tabs.arrival import Entrance
-from app.tabs.base import Tab, answered, questions, show_runs, with_style
+from app.tabs.base import BUNDLED, Tab, answered, questions, recorded, show_runs, with_style
 from app.tabs.form import (
     chosen,
     sampling_form,
@@ -27,6 +27,7 @@ from app.tabs.form import (
 )
 
 ALTERNATIVES = 3
+RUNS = BUNDLED / "infill"  # of the first example
 EXAMPLES = (
     (
         "A few words",
@@ -91,12 +92,13 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
     with gr.Row(elem_classes="md-alternatives"):
         views = [
             show_runs(
+                run,
                 elem_id=f"infill-player-{k + 1}",
                 quiet=k > 0,
                 questions=questions(shelf, lane),
                 use=USE,
             )
-            for k in range(ALTERNATIVES)
+            for k, run in enumerate(recorded(RUNS, ALTERNATIVES))
         ]
 
     def fill(

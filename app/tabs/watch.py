@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,11 +9,10 @@ from gradio.events import api
 
 from app.lane import Lane
 from app.live import complete
-from app.replay import read_trajectory
 from app.shelf import Shelf
 from app.state import Settings
 from app.tabs.arrival import Entrance
-from app.tabs.base import Tab, questions, show_runs
+from app.tabs.base import BUNDLED, Tab, questions, recorded, show_runs
 from app.tabs.form import (
     chosen,
     sampling_form,
@@ -25,7 +23,7 @@ from app.tabs.form import (
     wire_branches,
 )
 
-EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
+EXAMPLES = BUNDLED
 
 
 def build(shelf: Shelf, lane: Lane) -> Entrance:
@@ -33,7 +31,8 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
     with gr.Row(elem_classes="md-columns"):
         with gr.Column(scale=7, min_width=320, elem_classes="md-main"):
             prompt, go, stop = _composer(lane)
-            view = show_runs(_example(), elem_id="watch-player", questions=questions(shelf, lane))
+            (run,) = recorded(EXAMPLES, 1)
+            view = show_runs(run, elem_id="watch-player", questions=questions(shelf, lane))
         with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
             form = sampling_form(shelf, "watch")
 
@@ -95,12 +94,6 @@ def _add_endpoint(shelf: Shelf, lane: Lane) -> None:
             return complete(shelf, lane, asked, request.session_hash or uuid.uuid4().hex)
 
     api(generate_text, api_name="generate_text", concurrency_limit=None)
-
-
-def _example() -> str:
-    """The bundled run that plays before any model is loaded."""
-    paths = sorted(EXAMPLES.glob("*.json"))
-    return read_trajectory(paths[0]) if paths else ""
 
 
 TAB = Tab("Watch", build)
