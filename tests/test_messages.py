@@ -214,6 +214,7 @@ def test_a_damaged_checkpoint_is_listed_with_its_reason(watch: Page) -> None:
         "huge",
         "letters",
         "nan",
+        "pictures",
         "tiny",
     ]
 
@@ -268,7 +269,7 @@ def test_an_empty_shelf_still_shows_a_page(visit: Callable[[str], Page], tmp_pat
         page = visit(local)
         page.wait_for_selector(".md-player")
         notice = page.inner_text("#watch-problems")
-        assert notice.startswith(f"No text model in {tmp_path}/<b>none_x_${{y}}. Train one with")
+        assert notice.startswith(f"No model in {tmp_path}/<b>none_x_${{y}}. Train one with")
         assert "python -m training.train childrens-books" in notice
         assert page.get_by_label("Model", exact=True).count() == 0
         page.click("#watch-generate")

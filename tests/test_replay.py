@@ -252,13 +252,17 @@ def test_a_run_of_images_that_is_none_is_refused(changed: dict[str, Any], messag
         read_transcript("\n".join(map(json.dumps, wrong)))
 
 
-def test_the_stored_example_is_of_this_format() -> None:
+def test_the_stored_examples_are_of_this_format(shelf: Shelf) -> None:
+    """Even to the parts of their start: a player may need any of them."""
     home = Path(__file__).parent.parent / "assets" / "examples"
-    for path in home.glob("*.json"):
+    whole = read_transcript(transcript(shelf, ask()))
+    parts = next(line["start"] for line in whole if "start" in line).keys()
+    for path in home.rglob("*.json"):
         document = json.loads(path.read_text(encoding="utf-8"))
         lines = read_transcript("\n".join(map(json.dumps, document["lines"])))
         reveals = {position for line in lines for position, _ in placed(line)}
         assert len(reveals) == lines[1]["start"]["length"]
+        assert parts - {"note"} <= lines[1]["start"].keys()
 
 
 @pytest.mark.parametrize(
