@@ -10,6 +10,7 @@ from readme import README, ROOT, python_with
 
 from app.link import read_link
 
+
 def test_the_training_loop_learns(capsys: pytest.CaptureFixture[str]) -> None:
     """Guessing letters costs log 27 = 3.3 nats; what is drawn afterwards is made of the words."""
     names: dict[str, torch.Tensor] = {}
