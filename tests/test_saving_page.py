@@ -38,7 +38,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> SlowShelf:
 
 
 @pytest.fixture(scope="module")
-def address(shelf: SlowShelf) -> Iterator[str]:
+def address(browser: Any, shelf: SlowShelf) -> Iterator[str]:
+    # The browser has an event loop; without one gradio opens some and closes none.
     with served(build_interface(shelf)) as local:
         yield local
 
