@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from readme import python_with
 from served import SlowShelf, served, wait
 from tiny_text import save_tiny_checkpoint
 
@@ -37,7 +38,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> SlowShelf:
 
 
 @pytest.fixture(scope="module")
-def address(shelf: SlowShelf) -> Iterator[str]:
+def address(browser: Any, shelf: SlowShelf) -> Iterator[str]:
+    # The browser has an event loop; without one gradio opens some and closes none.
     with served(build_interface(shelf)) as local:
         yield local
 
@@ -317,3 +319,15 @@ def test_the_menu_of_a_phone_stays_on_it(come: Callable[..., Page]) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.mouse.click(5, 5)
     assert page.locator(".md-save-menu").is_hidden()
+
+
+def test_the_program_in_the_readme_writes_and_fills(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    exec(python_with("Client").replace("http://127.0.0.1:7860", address), names)
+    assert names["written"]["text"].startswith("Once upon a time")
+    assert names["written"]["seed"] == 7
+    assert re.fullmatch(r"The.* said.* nothing\.", names["filled"]["text"], re.S)
+    assert names["filled"]["nfe"] <= 5
+    assert names["filled"]["text"] in capsys.readouterr().out
