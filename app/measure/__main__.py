@@ -5,14 +5,14 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import torch
 import tyro
 
-WANTED = "python -m app.measure needs playwright: pip install -r requirements.txt"
+from app.measure.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,23 @@ def main() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
     try:
         from app.measure import browser
-    except ModuleNotFoundError:
-        sys.exit(WANTED)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("playwright"):
+            raise
+        sys.exit("python -m app.measure needs playwright: pip install -r requirements.txt")
+    try:
+        browser.chromium()
+    except ValueError as error:
+        sys.exit(str(error))
+    for figure in figures(arguments.runs):
+        line = json.dumps(dataclasses.asdict(figure) | {"ok": figure.ok})
+        print(line if arguments.json else figure, flush=True)
+
+
+def figures(runs: int) -> Iterator[Figure]:
+    """All figures, of a page that is served here and now."""
     from app.interface import build_interface
-    from app.measure import server
+    from app.measure import browser, server
     from app.measure.stand import SlowShelf, served, stand_in
 
     with tempfile.TemporaryDirectory() as folder:
@@ -42,17 +55,9 @@ def main() -> None:
             stand_in(Path(folder) / name, length)
         shelf = SlowShelf([Path(folder)], dtype=torch.float32)
         with served(build_interface(shelf)) as address:
-            figures = chain(
-                browser.of_page(shelf, address),
-                server.of_runs(shelf, address),
-                server.of_visitors(shelf, address, runs=arguments.runs),
-            )
-            try:
-                for figure in figures:
-                    line = dataclasses.asdict(figure) | {"ok": figure.ok}
-                    print(json.dumps(line) if arguments.json else figure, flush=True)
-            except ValueError as error:
-                sys.exit(str(error))
+            yield from browser.of_page(shelf, address)
+            yield from server.of_runs(shelf, address)
+            yield from server.of_visitors(shelf, address, runs)
 
 
 if __name__ == "__main__":

@@ -73,14 +73,23 @@ def _file() -> str:
     return f"<!doctype html><style>{player.style()}</style><div id=player></div>{script}"
 
 
+def chromium() -> str:
+    """The system's chromium.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        raise ValueError("python -m app.measure needs chromium: apt install chromium")
+    return found
+
+
 @contextmanager
 def _window() -> Iterator[Page]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        raise ValueError("chromium is missing: apt install chromium")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=chromium, headless=True, args=FLAGS
+            profile, executable_path=chromium(), headless=True, args=FLAGS
         )
         yield context.new_page()
         context.close()

@@ -5,7 +5,8 @@ import ctypes
 import gc
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def trajectory(shelf: SlowShelf, sampler: str = "ancestral") -> dict[str, Any]:
     return document
 
 
-def of_visitors(shelf: SlowShelf, address: str, *, runs: int = 200) -> Iterator[Figure]:
+def of_visitors(shelf: SlowShelf, address: str, runs: int) -> Iterator[Figure]:
     """Ten at once, one who leaves, and the memory after many."""
     shelf.seconds = 0.01
     lost = asyncio.run(_together(address, 10))
@@ -71,8 +72,7 @@ async def _together(address: str, count: int) -> int:
 
 async def _leave(address: str) -> float:
     async with Visitor(address) as other:
-        async with Visitor(address) as leaver:
-            own = _press(leaver, steps=1000)
+        async with Visitor(address) as leaver, aclosing(_press(leaver, steps=1000)) as own:
             while '{"s"' not in await anext(own):
                 pass
             waiting = asyncio.create_task(_begun(other, steps=8))
@@ -83,10 +83,10 @@ async def _leave(address: str) -> float:
 
 
 async def _grow(address: str, runs: int) -> int:
-    before = 0
-    for k in range(runs + 100):  # the first ones fill what is kept of the last sessions
-        if k == 100:
-            before = _resident()
+    for k in range(runs // 2):  # they fill what is kept of the last sessions
+        await _visit(address, steps=8, seed=k)
+    before = _resident()
+    for k in range(runs):
         await _visit(address, steps=8, seed=k)
     return _resident() - before
 
@@ -106,12 +106,13 @@ async def _visit(address: str, **settings: int) -> str:
 
 
 async def _begun(visitor: Visitor, **settings: int) -> None:
-    async for told in _press(visitor, **settings):
-        if '{"s"' in told:
-            return
+    async with aclosing(_press(visitor, **settings)) as transcripts:
+        async for told in transcripts:
+            if '{"s"' in told:
+                return
 
 
-def _press(visitor: Visitor, **settings: int) -> AsyncIterator[str]:
+def _press(visitor: Visitor, **settings: int) -> AsyncGenerator[str, None]:
     values = {f"watch-{name}": value for name, value in settings.items()}
     fixed = {"watch-model": "narrow", "watch-prompt": "", "watch-lock": "seed" in settings}
     return visitor.press("watch-generate", fixed | values)
