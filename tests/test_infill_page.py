@@ -81,6 +81,41 @@ def test_the_keyboard_alone_masks_resizes_and_fills(page: Page) -> None:
         assert " said nothing, and the fox flew" in text
 
 
+def test_bundled_alternatives_play_before_any_model_is_loaded(visit, address: str) -> None:  # noqa: ANN001
+    page = visit(address)
+    page.get_by_role("tab", name="Infill").click()
+    for k in (1, 2, 3):
+        wait(page, f"#infill-player-{k} .md-status", f"^Recorded run of .* seed {k + 3}$")
+        page.locator(f"#infill-player-{k}").get_by_role("button", name="Last step").click()
+        assert page.locator(f"#infill-player-{k} .md-changes del").count() == 5
+        text = page.text_content(f"#infill-player-{k} .md-text")
+        assert text.startswith("Once upon a time there was")
+        assert "every evening she sat by the fire and listened to" in text
+
+
+def test_unmasking_leaves_the_text_as_if_there_had_been_no_mask(page: Page) -> None:
+    for typed, left in [
+        ("The [MASK] king.", "The king."),
+        ("[MASK] The king.", "The king."),
+        ("The king[MASK].", "The king."),
+        ("The king [MASK][MASK].", "The king."),
+        ("The [[old]] king.", "The old king."),
+    ]:
+        write(page, typed)
+        page.get_by_role("button", name="Unmask all").click()
+        assert notation(page) == left
+
+
+def test_brackets_cannot_be_masked_and_the_page_says_so(page: Page) -> None:
+    write(page, "The [old king.")
+    bracket = page.locator(".md-chip-mark").first
+    bracket.click()
+    assert notation(page) == "The [old king."
+    wait(page, ".md-about", "^“\\[” cannot be masked: brackets and bars are what holes are written")
+    page.get_by_role("button", name="Edit text").click()
+    wait(page, ".md-about", "brackets and bars cannot stand inside")
+
+
 def test_the_mouse_masks_by_click_and_drag(page: Page) -> None:
     chips = page.locator(".md-chip")
     chips.nth(1).click()

@@ -190,7 +190,7 @@ def test_remasked_tokens_play_back(page) -> None:  # noqa: ANN001
 
 
 def test_stop_five_times_and_then_a_run_works(page, shelf: SlowShelf) -> None:  # noqa: ANN001
-    shelf.seconds = 0.03
+    shelf.seconds = 0.1
     for _ in range(5):
         page.click("#watch-generate")
         wait(page, r"^step \d+/64 ·")

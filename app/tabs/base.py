@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -11,10 +12,12 @@ import gradio as gr
 from app import player
 from app.lane import Lane
 from app.questions import draw, outlook, spell
+from app.replay import read_trajectory
 from app.shelf import Shelf
 from app.state import RELOAD
 from app.tabs.arrival import Entrance
 
+BUNDLED = Path(__file__).parents[2] / "assets" / "examples"
 ADOPT = """
 if (!document.getElementById(NAME)) {
   const sheet = document.createElement('style');
@@ -117,6 +120,12 @@ def show_runs(
         apply_default_css=False,
         elem_id=elem_id,
     )
+
+
+def recorded(folder: Path, count: int) -> list[str]:
+    """The bundled runs in a folder, as many as there are players; "" where there is no more."""
+    runs = [read_trajectory(path) for path in sorted(folder.glob("*.json"))[:count]]
+    return runs + [""] * (count - len(runs))
 
 
 def with_style(name: str, style: str, script: str) -> str:

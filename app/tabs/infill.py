@@ -16,11 +16,12 @@ from app.shelf import Shelf
 from app.state import Settings
 from app.tabs import pictures
 from app.tabs.arrival import Entrance
-from app.tabs.base import Tab, answered, questions, show_runs, with_style
+from app.tabs.base import BUNDLED, Tab, answered, questions, recorded, show_runs, with_style
 from app.tabs.form import Form, chosen, draws, sampling_form
 from app.tabs.runs import stop_button, streamed, told, wire, wire_branches
 
 ALTERNATIVES = 3
+RUNS = BUNDLED / "infill"  # of the first example
 EXAMPLES = (
     (
         "A few words",
@@ -123,12 +124,13 @@ def _alternatives(shelf: Shelf, lane: Lane) -> list[gr.HTML]:
     with gr.Row(elem_classes="md-alternatives md-of-text"):
         return [
             show_runs(
+                run,
                 elem_id=f"infill-player-{k + 1}",
                 quiet=k > 0,
                 questions=questions(shelf, lane),
                 use=USE,
             )
-            for k in range(ALTERNATIVES)
+            for k, run in enumerate(recorded(RUNS, ALTERNATIVES))
         ]
 
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,16 +9,15 @@ from gradio.events import api
 
 from app.lane import Lane
 from app.live import complete
-from app.replay import read_trajectory
 from app.shelf import Shelf
 from app.state import SHEETS, Settings
 from app.tabs.arrival import Entrance
-from app.tabs.base import Tab, questions, show_runs
+from app.tabs.base import BUNDLED, Tab, questions, recorded, show_runs
 from app.tabs.form import Form, chosen, draws, sampling_form
 from app.tabs.images import add_image_endpoints
 from app.tabs.runs import stop_button, streamed, told, wire, wire_branches
 
-EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
+EXAMPLES = BUNDLED
 
 
 def build(shelf: Shelf, lane: Lane) -> Entrance:
@@ -29,7 +27,8 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
             with gr.Row(elem_classes="md-composer"):
                 prompt, copies = _subject()
                 go, stop = _actions(lane)
-            view = show_runs(_example(), elem_id="watch-player", questions=questions(shelf, lane))
+            (run,) = recorded(EXAMPLES, 1)
+            view = show_runs(run, elem_id="watch-player", questions=questions(shelf, lane))
         with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
             form = sampling_form(shelf, "watch", None)
 
@@ -129,12 +128,6 @@ def _add_endpoint(shelf: Shelf, lane: Lane) -> None:
             return complete(shelf, lane, asked, request.session_hash or uuid.uuid4().hex)
 
     api(generate_text, api_name="generate_text", concurrency_limit=None)
-
-
-def _example() -> str:
-    """The bundled run that plays before any model is loaded."""
-    paths = sorted(EXAMPLES.glob("*.json"))
-    return read_trajectory(paths[0]) if paths else ""
 
 
 TAB = Tab("Watch", build)
