@@ -85,7 +85,7 @@ def test_bundled_alternatives_play_before_any_model_is_loaded(visit, address: st
     page = visit(address)
     page.get_by_role("tab", name="Infill").click()
     for k in (1, 2, 3):
-        wait(page, f"#infill-player-{k} .md-status", f"^Recorded run of .* seed {k + 3}$")
+        wait(page, f"#infill-player-{k} .md-status", f"^Recorded run of .* seed {k + 16}$")
         page.locator(f"#infill-player-{k}").get_by_role("button", name="Last step").click()
         assert page.locator(f"#infill-player-{k} .md-changes del").count() == 5
         text = page.text_content(f"#infill-player-{k} .md-text")
