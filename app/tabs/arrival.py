@@ -1,7 +1,7 @@
 """What a page begins with: the models that lie in the folders now, and the run of a link."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import gradio as gr
 from app.lane import Lane
 from app.link import Arrival, read_link
 from app.shelf import Shelf
-from app.tabs.form import Form, Menu, model_menu
+from app.tabs.form import Form, Menu, class_menu, model_menu
 
 BEGIN = """(note) => {
   const go = /data-go="([\\w-]+)"/.exec(note || '');
@@ -51,16 +51,21 @@ class Entrance:
         more = [self.copies] if self.copies else []
         return [self.text, form.model, form.problems, form.label, *form.sampling, *more]
 
-    def updates(self, menu: Menu, arrival: Arrival | None) -> list[Any]:
-        """An update for each output."""
+    def updates(
+        self, menu: Menu, classes: Mapping[str, Sequence[str]], arrival: Arrival | None
+    ) -> list[Any]:
+        """An update for each output; `classes` are those of each model."""
         values = arrival.values if arrival else {}
         model = values.get("model")
+        label = values.get("label", gr.skip())
+        if "label" in values:
+            label = gr.update(**class_menu(classes[model], label))
         same = model is None and menu.choices == self.form.menu.choices
         return [
             values.get("text", gr.skip()),
             gr.skip() if same else gr.update(**menu.shown(model)),
             gr.update(value=menu.problems, visible=bool(menu.problems)),
-            values.get("label", gr.skip()),
+            label,
             *(values.get(name, gr.skip()) for name in SAMPLING),
             True if "seed" in values else gr.skip(),
             *([values.get("images", gr.skip())] if self.copies else []),
@@ -94,7 +99,7 @@ def welcome(
             update
             for tab, entrance in entrances.items()
             for update in entrance.updates(
-                menus[tab], arrival if arrival and arrival.tab == tab else None
+                menus[tab], classes, arrival if arrival and arrival.tab == tab else None
             )
         ]
         if arrival is None:

@@ -4,6 +4,7 @@ import html
 import inspect
 import random
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -71,10 +72,9 @@ def sampling_form(shelf: Shelf, tab: str, kind: Kind | None) -> Form:
         elem_id=f"{tab}-problems",
     )
     first = entry_of(shelf, model.value)
-    label = gr.Dropdown(
-        label="Class", elem_id=f"{tab}-label", filterable=False, **_classes(first, "")
-    )
-    guidance = _slider(tab, "guidance", 0.1, info=GUIDANCE, visible=bool(first and first.classes))
+    classes = class_menu(_classes(first), "")
+    label = gr.Dropdown(label="Class", elem_id=f"{tab}-label", filterable=False, **classes)
+    guidance = _slider(tab, "guidance", 0.1, info=GUIDANCE, visible=classes["visible"])
     sampling = _sampling_form(tab, _usual_grid(first))
     seed, lock = _seed_row(tab)
     _adapt(shelf, model, label, guidance, grid=sampling[2])
@@ -101,9 +101,12 @@ def draws(shelf: Shelf, name: object) -> bool:
     return entry is not None and entry.kind == "image"
 
 
-def _classes(entry: Entry | None, label: str) -> dict[str, Any]:
-    """What the dropdown of classes shows for a model; a class that it knows stays chosen."""
-    names = entry.classes if entry else ()
+def _classes(entry: Entry | None) -> Sequence[str]:
+    return entry.classes if entry else ()
+
+
+def class_menu(names: Sequence[str], label: str) -> dict[str, Any]:
+    """What the dropdown of classes shows for a model with these; one of them stays chosen."""
     return {
         "choices": [("any", ""), *((name, name) for name in names)],
         "value": label if label in names else "",
@@ -131,9 +134,8 @@ def _adapt(
     }
 
     def follow(name: object, chosen: str) -> list[Any]:
-        entry = entry_of(shelf, name)
-        shown = bool(entry and entry.classes)
-        return [gr.update(**_classes(entry, chosen)), gr.update(visible=shown)]
+        menu = class_menu(_classes(entry_of(shelf, name)), chosen)
+        return [gr.update(**menu), gr.update(visible=menu["visible"])]
 
     model.change(follow, [model, label], [label, guidance], **quiet)
     model.input(lambda name: _usual_grid(entry_of(shelf, name)), model, grid, **quiet)
