@@ -59,7 +59,7 @@ class Entrance:
         model = values.get("model")
         label = values.get("label", gr.skip())
         if "label" in values:
-            label = gr.update(**class_menu(classes[model], label))
+            label = gr.update(**class_menu(classes[values["model"]], label))
         same = model is None and menu.choices == self.form.menu.choices
         return [
             values.get("text", gr.skip()),
