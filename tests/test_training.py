@@ -14,7 +14,16 @@ from torch import nn
 from mdcore.checkpoint import ModelConfig, build_model, load_checkpoint
 from mdcore.codecs import BPE, Bytes
 from training.config import PRESETS, TrainConfig
-from training.data import DATASETS, Books, Hub, StreamedWindows, Text, Windows, read_windows
+from training.data import (
+    DATASETS,
+    Books,
+    Hub,
+    Letters,
+    StreamedWindows,
+    Text,
+    Windows,
+    read_windows,
+)
 from training.ema import EMA
 from training.loop import learning_rate_factor, train
 from training.optimizers import OPTIMIZERS
@@ -192,6 +201,11 @@ def test_books_are_unwrapped() -> None:
     assert Books([str(SAMPLE)]).clean("one  line\nanother\n") == "one line\n\nanother\n\n"
 
 
+def test_letters_are_small_and_their_words_one_space_apart() -> None:
+    clean = Letters([str(SAMPLE)]).clean
+    assert clean("“It’s 9\n\n  o'clock,” said CAFÉ-goers.") == " it s o clock said caf goers "
+
+
 def test_splits_share_nothing_and_lose_nothing(tmp_path: Path) -> None:
     for name in ("a", "b", "held"):
         (tmp_path / f"{name}.txt").write_text(name * 500, encoding="utf-8")
@@ -248,7 +262,8 @@ def test_presets_build(preset: str) -> None:
     assert config.optimizer["name"] in OPTIMIZERS
     with torch.device("meta"):
         model = build_model(config.model)
-    sizes = {"childrens-books": 8192, "text8": 27, "openwebtext": 50_257, "emoji": 64}
+    sizes = {"childrens-books": 8192, "openwebtext": 50_257, "emoji": 64}
+    sizes |= dict.fromkeys(("text8", "letters-md4", "letters-genmd4"), 27)
     assert model.vocab_size == sizes.get(preset, 256)
 
 

@@ -76,6 +76,30 @@ class TrainConfig:
         return described
 
 
+LETTERS = TrainConfig(
+    model=ModelConfig(
+        codec={"name": "characters", "length": 256},
+        schedule={"name": "linear"},
+        backbone={
+            "name": "transformer",
+            "width": 256,
+            "depth": 6,
+            "heads": 4,
+            "time_conditioned": True,
+        },
+    ),
+    data={"name": "letters", "held_out": ["willows", "wallypug", "cuckoo"]},
+    optimizer={"name": "muon"},
+    steps=3000,
+    batch_size=32,
+    warmup=100,
+    ema=0.999,
+    evaluate_every=500,
+    sample_every=500,
+    checkpoint_every=500,
+    evaluation_examples=256,
+)
+
 PRESETS: dict[str, TrainConfig] = {
     "childrens-books": TrainConfig(
         model=ModelConfig(
@@ -92,6 +116,11 @@ PRESETS: dict[str, TrainConfig] = {
         evaluate_every=500,
         sample_every=500,
         checkpoint_every=500,
+    ),
+    "letters-md4": LETTERS,
+    "letters-genmd4": dataclasses.replace(
+        LETTERS,
+        model=dataclasses.replace(LETTERS.model, schedule={"name": "learned_polynomial"}),
     ),
     "text8": TrainConfig(
         model=ModelConfig(
