@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from served import SlowShelf, served, wait
+from tiny_image import save_tiny_image_model
 from tiny_text import save_tiny_checkpoint
 
 from app.interface import build_interface
@@ -29,6 +30,7 @@ ASK = """async ([within, contrast]) => {
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> SlowShelf:
     home = tmp_path_factory.mktemp("checkpoints")
     save_tiny_checkpoint(home / "tiny", length=64)
+    save_tiny_image_model(home / "tiny-picture", "grey", height=28, width=28)
     return SlowShelf([home], dtype=torch.float32)
 
 
@@ -116,3 +118,17 @@ def test_infill(page: Page) -> None:
     page.click("#infill-go")
     wait(page, "#infill-player-1 .md-status", "Nothing is masked")
     check(page, "a failure", contrast=())
+
+
+def test_infill_of_a_picture(page: Page) -> None:
+    page.get_by_role("tab", name="Infill").click()
+    page.click("#infill-model input")
+    page.get_by_role("option", name="tiny-picture").click()
+    wait(page, "#infill-painter .md-sum", "^392 of 784 pixels masked")
+    page.locator("#infill-painter .md-board").focus()
+    page.keyboard.press("Space")
+    check(page, "painting", "#infill-painter", contrast=(390, 1280))
+    page.click("#infill-painter button:has-text('Last sample')")
+    page.click("#infill-go-picture")
+    wait(page, "#infill-picture .md-status", "^Done in")
+    check(page, "three results", contrast=(390, 1280))

@@ -29,6 +29,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> SlowShelf:
     home = tmp_path_factory.mktemp("checkpoints")
     save_tiny_image_model(home / "grey", "grey")
     save_tiny_image_model(home / "rgb", "rgb")
+    save_tiny_image_model(home / "mnist", "grey", height=28, width=28)
     save_tiny_checkpoint(home / "words")
     return SlowShelf([home], dtype=torch.float32)
 
@@ -402,6 +403,13 @@ def test_generate_image_answers_a_program(client: Client) -> None:
     assert result["seed"] == 4
     assert client.predict(**asked)["image"] == result["image"]
     assert client.predict(steps=8, api_name="/generate_image")["seed"] == 0  # the first model
+
+
+def test_the_program_in_the_readme_runs(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n([^`]*/infill_image[^`]*)```", readme)
+    exec(program.replace("http://127.0.0.1:7860", address), {})
+    assert "392 given pixels unchanged" in capsys.readouterr().out
 
 
 def test_infill_image_keeps_what_is_not_masked(client: Client) -> None:

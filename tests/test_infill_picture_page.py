@@ -112,6 +112,22 @@ def test_one_scrubber_goes_through_the_results(page: Page) -> None:
     assert "unchanged" in page.inner_text("#infill-picture .md-proof")
 
 
+def test_a_run_gone_on_with_still_shows_what_was_before(page: Page) -> None:
+    results(page, 1)
+    fill(page)
+    before = pixels_of(page, "#infill-picture .md-before canvas")
+    page.locator("#infill-picture .md-sheet canvas").click(position={"x": 60, "y": 300})
+    page.keyboard.press("m")
+    page.keyboard.press("Escape")
+    page.evaluate("document.querySelector('#infill-picture .md-status').replaceChildren()")
+    page.click("#infill-picture .md-go-on")
+    wait(page, "#infill-picture .md-status", "^Done in")
+    page.wait_for_selector("#infill-picture .md-branches button")
+    assert np.array_equal(pixels_of(page, "#infill-picture .md-before canvas"), before)
+    assert page.inner_text("#infill-picture .md-proof").startswith("✓ 392 given pixels")
+    assert use(page).shape == (28, 28)
+
+
 def test_the_class_and_the_seed_decide(page: Page) -> None:
     results(page, 1)
     page.fill("#infill-seed input", "5")

@@ -2,26 +2,32 @@
 
 import importlib.util
 import re
-from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 import torch
+from readme import README, ROOT, python_with
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from app.link import read_link
 
 
 def test_the_training_loop_learns(capsys: pytest.CaptureFixture[str]) -> None:
     """Guessing letters costs log 27 = 3.3 nats; what is drawn afterwards is made of the words."""
-    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    (code,) = (block for block in blocks if "loss" in block)
     names: dict[str, torch.Tensor] = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        exec(code, names)
+        exec(python_with("loss"), names)
     assert names["loss"].item() < 0.5
     drawn = capsys.readouterr().out
     assert sum(word in drawn for word in ("masks", "turn", "into", "words")) >= 2
+
+
+def test_the_link_shown_is_a_link() -> None:
+    (shown,) = re.findall(r"`\?(tab=watch&[^`]*)`", README)
+    arrival = read_link(dict(parse_qsl(shown)), ["childrens-books"])
+    assert arrival is not None
+    assert arrival.problems == []
+    assert arrival.values["text"] == "Once upon a time"
 
 
 def test_named_modules_and_files_exist() -> None:

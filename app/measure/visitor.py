@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any
 
@@ -39,7 +39,7 @@ class Visitor:
             await self._heartbeat
         await self._client.aclose()
 
-    async def press(self, button: str, values: dict[str, Any]) -> AsyncIterator[str]:
+    async def press(self, button: str, values: dict[str, Any]) -> AsyncGenerator[str, None]:
         """The first output of a button's event as it grows.
 
         Args:
@@ -54,18 +54,20 @@ class Visitor:
         }
         (await self._client.post("gradio_api/queue/join", json=asked)).raise_for_status()
         shown = ""
-        async for message in self._messages("queue/data", {"session_hash": self._session}):
-            if message["msg"] == "process_generating":
-                shown = _follow(shown, message["output"]["data"][0])
-                yield shown
-            elif message["msg"] == "process_completed":
-                return
+        query = {"session_hash": self._session}
+        async with contextlib.aclosing(self._messages("queue/data", query)) as messages:
+            async for message in messages:
+                if message["msg"] == "process_generating":
+                    shown = _follow(shown, message["output"]["data"][0])
+                    yield shown
+                elif message["msg"] == "process_completed":
+                    return
 
     async def _stay(self) -> None:
         async for _ in self._messages(f"heartbeat/{self._session}", {}):
             pass
 
-    async def _messages(self, path: str, query: dict[str, str]) -> AsyncIterator[Any]:
+    async def _messages(self, path: str, query: dict[str, str]) -> AsyncGenerator[Any, None]:
         async with self._client.stream("GET", f"gradio_api/{path}", params=query) as response:
             async for line in response.aiter_lines():
                 if line.startswith("data: {"):

@@ -14,7 +14,13 @@ class PixelView {
     this.spot = node('span', { class: 'md-spot', hidden: '' });
     // Two, that take turns: a screen reader tells of an element only when the focus comes to it.
     this.cursors = [0, 1].map((k) =>
-      node('span', { class: 'md-cursor', role: 'button', tabindex: k ? '-1' : '0', 'data-position': 0 }),
+      node('span', {
+        class: 'md-cursor',
+        role: 'button',
+        tabindex: k ? '-1' : '0',
+        'data-position': 0,
+        'aria-label': 'The first pixel', // until it has the focus
+      }),
     );
     this.sheet = node('div', { class: 'md-sheet' }, this.canvas, this.spot, ...this.cursors);
     this.box = node(

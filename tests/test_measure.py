@@ -1,0 +1,47 @@
+"""The command that measures the page, and what it measures."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from readme import ROOT
+
+from app.measure.__main__ import main
+from app.measure.figure import Figure
+
+ALWAYS = ("visitors", "visitor", "memory", "streamed", "trajectory")  # however busy the machine is
+
+
+def test_a_figure_is_judged_by_its_budget() -> None:
+    assert Figure("x", 2, 2, "s").ok
+    assert str(Figure("x", 2, 2, "s")).endswith("ok")
+    assert str(Figure("x", 2.1, 2, "s")).endswith("over")
+
+
+def test_every_budget_is_measured() -> None:
+    """Ten visitors at once, one who leaves and memory are judged; what is timed is only there."""
+    browser = pytest.importorskip("app.measure.browser", reason="playwright is missing")
+    try:
+        browser.chromium()
+    except ValueError as error:
+        pytest.skip(str(error))
+    command = [sys.executable, "-m", "app.measure", "--json", "--runs", "12"]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    figures = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    assert len(figures) == 11
+    judged = [f for f in figures if any(word in f["what"].split() for word in ALWAYS)]
+    assert len(judged) == 5
+    assert [f for f in judged if not f["ok"]] == []
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["measure"])
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(SystemExit, match="needs chromium: apt install chromium"):
+        main()
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    monkeypatch.delitem(sys.modules, "app.measure.browser", raising=False)
+    monkeypatch.delattr("app.measure.browser", raising=False)
+    with pytest.raises(SystemExit, match="needs playwright: pip install -r requirements"):
+        main()
