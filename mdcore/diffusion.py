@@ -51,6 +51,16 @@ def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -
     return torch.stack([uniform(shape[1:], row, device) for row in generator])
 
 
+def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
+    """Tokens drawn in float64 with uniform numbers: (N, V), (N,) -> (N,).
+
+    float32 Gumbel noise would truncate the tail and cool the samples (arXiv 2409.02908).
+    """
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    place = torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True)
+    return place.squeeze(-1).clamp(max=logits.shape[-1] - 1)
+
+
 def low_discrepancy_times(
     batch: int, *, generator: torch.Generator, device: torch.device
 ) -> Tensor:
@@ -60,6 +70,22 @@ def low_discrepancy_times(
     """
     start = uniform((1,), generator, device)
     return (start + torch.arange(batch, device=device, dtype=torch.float64) / batch) % 1
+
+
+def float32_logits(
+    denoiser: nn.Module,
+    compute_dtype: torch.dtype,
+    z_t: Tensor,
+    t: Tensor,
+    condition: Tensor | None = None,
+    *,
+    select: Tensor | None = None,
+) -> Tensor:
+    """A Denoiser's logits in float32, its matrix work done in `compute_dtype`."""
+    lower = compute_dtype != torch.float32
+    with torch.autocast(z_t.device.type, dtype=compute_dtype if lower else None, enabled=lower):
+        logits: Tensor = denoiser(z_t, t.float(), condition, select=select)
+    return logits.float()
 
 
 def score(logits: Tensor, alpha_t: Tensor) -> Tensor:
@@ -88,6 +114,9 @@ class MD4(nn.Module):
     Raises:
         ValueError: the schedule is not shared by all tokens and the denoiser ignores the time.
     """
+
+    exact = False
+    """Whether `loss` is the likelihood itself, the same in each call."""
 
     t_min = 1e-4
     """The integral of the bound runs over [t_min, 1]; the rest is in closed form."""
@@ -133,12 +162,7 @@ class MD4(nn.Module):
         Returns:
             (N, V) at the selected positions, or (B, L, V).
         """
-        lower = self.compute_dtype != torch.float32
-        with torch.autocast(
-            z_t.device.type, dtype=self.compute_dtype if lower else None, enabled=lower
-        ):
-            logits: Tensor = self.denoiser(z_t, t.float(), condition, select=select)
-        return logits.float()
+        return float32_logits(self.denoiser, self.compute_dtype, z_t, t, condition, select=select)
 
     def mask(self, x: Tensor, t: Tensor, *, generator: Generators) -> Tensor:
         """Draw z_t ~ q(z_t | x), eq. 1: (B, L) long and (B,) -> (B, L) long."""

@@ -18,8 +18,10 @@ FLOORS = {
     "mdcore.diffusion": 1,
     "mdcore.sampling": 2,
     "mdcore.guidance": 2,
-    "mdcore.evaluation": 2,
-    "mdcore.checkpoint": 2,
+    "mdcore.autoregressive": 2,
+    "mdcore.objectives": 3,
+    "mdcore.evaluation": 4,
+    "mdcore.checkpoint": 4,
 }
 STOREYS = {
     "app.state": 0,
@@ -33,6 +35,7 @@ STOREYS = {
     "training.data": 0,
     "training.ema": 0,
     "training.config": 0,
+    "training.drawing": 0,
     "training.loop": 1,
     "training.train": 2,
     "training.sample": 2,

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from mdcore.checkpoint import ModelConfig, build_model, load_checkpoint
@@ -134,6 +136,20 @@ def test_resume_refuses_another_run(tmp_path: Path) -> None:
     (tmp_path / "state.safetensors").write_bytes(b"half a file")
     with pytest.raises(ValueError, match="damaged"):
         finish(tiny(tmp_path), resume=True)
+
+
+def test_a_run_begun_before_an_option_existed_is_resumed(tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    records = train(config, device=CPU)
+    next(records)
+    records.close()
+    path = tmp_path / "state.safetensors"
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["run"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+    assert facts["config"]["model"].pop("objective") == {"name": "diffusion"}
+    save_file(tensors, path, {"run": json.dumps(facts)})
+    assert len(finish(config, resume=True)) == 3  # records of steps 4, 6, 8
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
@@ -262,7 +278,7 @@ def test_presets_build(preset: str) -> None:
     assert config.optimizer["name"] in OPTIMIZERS
     with torch.device("meta"):
         model = build_model(config.model)
-    sizes = {"childrens-books": 8192, "openwebtext": 50_257, "emoji": 64}
+    sizes = {"childrens-books": 8192, "scorer": 4096, "openwebtext": 50_257, "emoji": 64}
     sizes |= dict.fromkeys(("text8", "letters-md4", "letters-genmd4"), 27)
     assert model.vocab_size == sizes.get(preset, 256)
 
