@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdcore.diffusion import Generators, float32_logits, inverse_cdf, uniform
+from mdcore.diffusion import float32_logits
+from mdcore.draws import Generators, inverse_cdf, uniform
 from mdcore.filters import Filter
 
 

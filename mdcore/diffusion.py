@@ -5,17 +5,14 @@ Diffusion for Discrete Data" (arXiv 2406.04329v4).
 """
 
 import math
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mdcore.draws import Generators, low_discrepancy_times, uniform
 from mdcore.schedules import MaskingSchedule
-
-Generators = torch.Generator | Sequence[torch.Generator]
-"""One generator for a batch, or one for each of its rows: then a row's draws are its own."""
 
 
 class Denoiser(Protocol):
@@ -33,43 +30,6 @@ class Denoiser(Protocol):
     ) -> Tensor:
         """z_t (B, L), t (B,), condition (B,) -> (B, L, V), or (N, V) at the selected positions."""
         ...
-
-
-def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
-    """Float64 numbers in [0, 1) of a shape (B, ...); each row has its own generator if given B.
-
-    Raises:
-        ValueError: a sequence of generators has another length than the batch.
-    """
-    if isinstance(generator, torch.Generator):
-        draw = torch.rand(*shape, generator=generator, dtype=torch.float64, device=generator.device)
-        return draw.to(device)
-    if len(generator) != shape[0]:
-        raise ValueError(
-            f"{len(generator)} generators for {shape[0]} rows; give one, or one a row."
-        )
-    return torch.stack([uniform(shape[1:], row, device) for row in generator])
-
-
-def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
-    """Tokens drawn in float64 with uniform numbers: (N, V), (N,) -> (N,).
-
-    float32 Gumbel noise would truncate the tail and cool the samples (arXiv 2409.02908).
-    """
-    cumulative = logits.double().softmax(-1).cumsum(-1)
-    place = torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True)
-    return place.squeeze(-1).clamp(max=logits.shape[-1] - 1)
-
-
-def low_discrepancy_times(
-    batch: int, *, generator: torch.Generator, device: torch.device
-) -> Tensor:
-    """One shared uniform number spread evenly over the batch, (B,) float64 in [0, 1).
-
-    Each time by itself is uniform, and together they cover [0, 1) evenly.
-    """
-    start = uniform((1,), generator, device)
-    return (start + torch.arange(batch, device=device, dtype=torch.float64) / batch) % 1
 
 
 def float32_logits(
@@ -101,6 +61,33 @@ def score_to_logits(score: Tensor, alpha_t: Tensor) -> Tensor:
 def _at_tokens(values: Tensor, x: Tensor) -> Tensor:
     """Values (B, 1|V) at the tokens x (B, L) -> (B, L)."""
     return values.gather(-1, x) if values.shape[-1] > 1 else values.expand_as(x)
+
+
+class Retimed(nn.Module):
+    """A Denoiser with time input under another schedule than it was trained with."""
+
+    time_conditioned = True
+
+    def __init__(
+        self, denoiser: nn.Module, own: MaskingSchedule, schedule: MaskingSchedule
+    ) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.own = own
+        self.schedule = schedule
+
+    def forward(
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        condition: Tensor | None = None,
+        *,
+        select: Tensor | None = None,
+    ) -> Tensor:
+        """The network's logits at the time of its own schedule that has the alpha of t."""
+        own_t = self.own.time(self.schedule.alpha(t.double()).squeeze(-1))
+        logits: Tensor = self.denoiser(z_t, own_t.float(), condition, select=select)
+        return logits
 
 
 class MD4(nn.Module):
@@ -142,6 +129,27 @@ class MD4(nn.Module):
     def time_conditioned(self) -> bool:
         """Whether the logits depend on t."""
         return bool(self.denoiser.time_conditioned)
+
+    def with_schedule(self, schedule: MaskingSchedule) -> "MD4":
+        """The same network, its weights shared, under another schedule.
+
+        A network with time input is given the time at which its own schedule has the same alpha.
+
+        Raises:
+            ValueError: one of the schedules is not shared by all tokens.
+        """
+        for part in (self.schedule, schedule):
+            if not part.shared:
+                raise ValueError(
+                    f"{type(part).__name__} has an alpha for each token, and no other schedule "
+                    "passes through its states; use schedules shared by all tokens."
+                )
+        denoiser = self.denoiser
+        if self.time_conditioned:
+            denoiser = Retimed(denoiser, self.schedule, schedule)
+        model = MD4(denoiser, schedule, self.vocab_size)
+        model.compute_dtype = self.compute_dtype
+        return model.train(self.training)
 
     def forward(
         self,
@@ -241,9 +249,12 @@ class MD4(nn.Module):
         left_clean = _at_tokens(self.schedule.alpha(torch.ones_like(t)), x).sum(-1)
         return total + left_clean * math.log(self.vocab_size)
 
-    def _draw_times(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
-        u = low_discrepancy_times(batch, generator=generator, device=device)
+    def to_times(self, u: Tensor) -> Tensor:
+        """Times of the bound's integral from uniform numbers: [0, 1) -> [t_min, 1), (B,)."""
         return self.t_min + (1 - self.t_min) * u
+
+    def _draw_times(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        return self.to_times(low_discrepancy_times(batch, generator=generator, device=device))
 
     def loss(
         self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator
@@ -274,15 +285,7 @@ class GenMD4(MD4):
         """The bound, with the gradient that flows to the schedule through the masks.
 
         Two masks at the same times give leave-one-out REINFORCE. The value returned is the bound;
-        the REINFORCE term adds its gradient and nothing else.
-
-        Args:
-            x: (B, L) long in [0, V).
-            condition: (B,) long, or None.
-            generator: draws the times and the masks.
-
-        Returns:
-            () float64, nats per token.
+        the REINFORCE term adds its gradient and nothing else. Arguments as in MD4.
         """
         t = self._draw_times(len(x), generator, x.device).repeat(2)
         twice = x.repeat(2, 1)

@@ -15,7 +15,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from mdcore.diffusion import MD4, Generators, inverse_cdf, uniform
+from mdcore.diffusion import MD4
+from mdcore.draws import Generators, inverse_cdf, uniform
 from mdcore.filters import Filter
 from mdcore.registry import Registry
 from mdcore.schedules import MaskingSchedule

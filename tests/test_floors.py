@@ -13,6 +13,7 @@ FLOORS = {
     "mdcore.schedules": 0,
     "mdcore.codecs": 0,
     "mdcore.backbones": 0,
+    "mdcore.draws": 0,
     "mdcore.filters": 0,
     "mdcore.hardware": 0,
     "mdcore.diffusion": 1,

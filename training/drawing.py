@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mdcore.autoregressive import Autoregressive
-from mdcore.diffusion import Generators
+from mdcore.draws import Generators
 from mdcore.objectives import Model
 from mdcore.sampling import Sampler
 
