@@ -16,6 +16,7 @@ from mdcore.checkpoint import (
     WEIGHTS_FILE,
     Checkpoint,
     ModelConfig,
+    check_diffusion,
     load_checkpoint,
     read_config,
 )
@@ -202,6 +203,7 @@ def _describe(name: str, folder: Path) -> Entry:
     try:
         config = read_config(folder)
         model = config["model"]
+        check_diffusion(ModelConfig(**model))
         return Entry(
             name=name,
             folder=folder,

@@ -1,10 +1,12 @@
 """Masked diffusion on discrete data: MD4 and GenMD4, for text and for images."""
 
+from mdcore.autoregressive import Autoregressive
 from mdcore.backbones import BACKBONES
 from mdcore.checkpoint import (
     Checkpoint,
     ModelConfig,
     build_model,
+    load_any_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
@@ -14,6 +16,7 @@ from mdcore.evaluation import Estimate, bits_per_token
 from mdcore.filters import FILTERS
 from mdcore.guidance import ClassifierFreeGuidance, guided
 from mdcore.hardware import matmul_dtype, pick_device
+from mdcore.objectives import OBJECTIVES, Model
 from mdcore.registry import Registry, Spec
 from mdcore.sampling import SAMPLERS, Sampler, Start, Step
 from mdcore.schedules import SCHEDULES, MaskingSchedule
@@ -23,8 +26,10 @@ __all__ = [
     "CODECS",
     "FILTERS",
     "MD4",
+    "OBJECTIVES",
     "SAMPLERS",
     "SCHEDULES",
+    "Autoregressive",
     "Checkpoint",
     "ClassifierFreeGuidance",
     "Codec",
@@ -32,6 +37,7 @@ __all__ = [
     "Estimate",
     "GenMD4",
     "MaskingSchedule",
+    "Model",
     "ModelConfig",
     "Registry",
     "Sampler",
@@ -41,6 +47,7 @@ __all__ = [
     "bits_per_token",
     "build_model",
     "guided",
+    "load_any_checkpoint",
     "load_checkpoint",
     "matmul_dtype",
     "pick_device",

@@ -8,37 +8,42 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from typing_extensions import TypeVar
 
 from mdcore.backbones import BACKBONES
 from mdcore.codecs import CODECS, Codec
-from mdcore.diffusion import MD4, GenMD4
+from mdcore.diffusion import MD4
 from mdcore.hardware import matmul_dtype
+from mdcore.objectives import OBJECTIVES, Diffusion, Model
 from mdcore.registry import Spec
-from mdcore.schedules import SCHEDULES
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
+M_co = TypeVar("M_co", bound=Model, default=MD4, covariant=True)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """All that decides a model's shape: three specs and the number of classes.
+    """All that decides a model's shape: specs and the number of classes.
 
     Attributes:
-        codec, schedule, backbone: each a name and its options.
+        codec, backbone, objective: each a name and its options.
+        schedule: likewise; an objective without a schedule leaves it unread.
         num_classes: 0 for none.
         class_names: one for each class, in the order of the labels; may be left empty.
     """
 
     codec: Spec
-    schedule: Spec
+    schedule: Spec = field(default_factory=dict)
     backbone: Spec
+    objective: Spec = field(default_factory=lambda: {"name": "diffusion"})
     num_classes: int = 0
     class_names: Sequence[str] = field(default_factory=list)
 
@@ -49,7 +54,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Generic[M_co]):
     """A model with its codec, and where it comes from.
 
     Attributes:
@@ -61,7 +66,7 @@ class Checkpoint:
         training: how the model was made, as JSON; {} if unknown.
     """
 
-    model: MD4
+    model: M_co
     codec: Codec[Any]
     config: ModelConfig
     step: int = 0
@@ -69,27 +74,40 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def build_model(config: ModelConfig) -> MD4:
+def build_model(config: ModelConfig) -> Model:
     """The model of a config, with fresh weights from torch's global generator.
 
     Raises:
         ValueError: a name or an option is unknown, or the parts do not fit together.
     """
     codec = CODECS.build(config.codec)
-    schedule = SCHEDULES.build(config.schedule, vocab_size=codec.vocab_size)
+    objective = OBJECTIVES.build(config.objective, schedule=config.schedule)
     backbone = BACKBONES.build(
         config.backbone,
         vocab_size=codec.vocab_size,
         length=codec.length,
         shape=codec.shape,
         num_classes=config.num_classes,
+        causal=objective.causal,
     )
-    cls = MD4 if schedule.shared else GenMD4
-    return cls(backbone, schedule, codec.vocab_size)
+    return objective.model(backbone, codec.vocab_size)
+
+
+def check_diffusion(config: ModelConfig) -> None:
+    """Refuse a model that does not turn masks into tokens.
+
+    Raises:
+        ValueError: it has another objective than diffusion.
+    """
+    if OBJECTIVES[config.objective["name"]] is not Diffusion:
+        raise ValueError(
+            f"this is an {config.objective['name']} model, which knows no masks; choose a model "
+            "of masked diffusion. training.sample and training.evaluate take it."
+        )
 
 
 def save_checkpoint(
-    folder: Path, checkpoint: Checkpoint, *, dtype: torch.dtype | None = None
+    folder: Path, checkpoint: Checkpoint[Model], *, dtype: torch.dtype | None = None
 ) -> None:
     """Write a checkpoint; whatever fails on the way, the folder holds the old one or the new one.
 
@@ -174,7 +192,19 @@ def _foreign(folder: Path) -> ValueError:
 
 
 def load_checkpoint(folder: Path | str, *, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint; nothing in it is unpickled.
+    """Read a checkpoint of masked diffusion; else as `load_any_checkpoint`."""
+    checkpoint = load_any_checkpoint(folder, device=device)
+    try:
+        check_diffusion(checkpoint.config)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
+    return cast(Checkpoint, checkpoint)
+
+
+def load_any_checkpoint(
+    folder: Path | str, *, device: torch.device | str = "cpu"
+) -> Checkpoint[Model]:
+    """Read a checkpoint of any objective; nothing in it is unpickled.
 
     The model comes in evaluation mode with float32 weights, its matrix work in the format that is
     fast on the device.
@@ -205,7 +235,7 @@ def load_checkpoint(folder: Path | str, *, device: torch.device | str = "cpu") -
     )
 
 
-def _load_weights(model: MD4, path: Path) -> None:
+def _load_weights(model: Model, path: Path) -> None:
     try:
         weights = load_file(path)
     except FileNotFoundError:

@@ -5,17 +5,14 @@ Diffusion for Discrete Data" (arXiv 2406.04329v4).
 """
 
 import math
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mdcore.draws import Generators, low_discrepancy_times, uniform
 from mdcore.schedules import MaskingSchedule
-
-Generators = torch.Generator | Sequence[torch.Generator]
-"""One generator for a batch, or one for each of its rows: then a row's draws are its own."""
 
 
 class Denoiser(Protocol):
@@ -35,31 +32,20 @@ class Denoiser(Protocol):
         ...
 
 
-def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
-    """Float64 numbers in [0, 1) of a shape (B, ...); each row has its own generator if given B.
-
-    Raises:
-        ValueError: a sequence of generators has another length than the batch.
-    """
-    if isinstance(generator, torch.Generator):
-        draw = torch.rand(*shape, generator=generator, dtype=torch.float64, device=generator.device)
-        return draw.to(device)
-    if len(generator) != shape[0]:
-        raise ValueError(
-            f"{len(generator)} generators for {shape[0]} rows; give one, or one a row."
-        )
-    return torch.stack([uniform(shape[1:], row, device) for row in generator])
-
-
-def low_discrepancy_times(
-    batch: int, *, generator: torch.Generator, device: torch.device
+def float32_logits(
+    denoiser: nn.Module,
+    compute_dtype: torch.dtype,
+    z_t: Tensor,
+    t: Tensor,
+    condition: Tensor | None = None,
+    *,
+    select: Tensor | None = None,
 ) -> Tensor:
-    """One shared uniform number spread evenly over the batch, (B,) float64 in [0, 1).
-
-    Each time by itself is uniform, and together they cover [0, 1) evenly.
-    """
-    start = uniform((1,), generator, device)
-    return (start + torch.arange(batch, device=device, dtype=torch.float64) / batch) % 1
+    """A Denoiser's logits in float32, its matrix work done in `compute_dtype`."""
+    lower = compute_dtype != torch.float32
+    with torch.autocast(z_t.device.type, dtype=compute_dtype if lower else None, enabled=lower):
+        logits: Tensor = denoiser(z_t, t.float(), condition, select=select)
+    return logits.float()
 
 
 def score(logits: Tensor, alpha_t: Tensor) -> Tensor:
@@ -77,6 +63,33 @@ def _at_tokens(values: Tensor, x: Tensor) -> Tensor:
     return values.gather(-1, x) if values.shape[-1] > 1 else values.expand_as(x)
 
 
+class Retimed(nn.Module):
+    """A Denoiser with time input under another schedule than it was trained with."""
+
+    time_conditioned = True
+
+    def __init__(
+        self, denoiser: nn.Module, own: MaskingSchedule, schedule: MaskingSchedule
+    ) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.own = own
+        self.schedule = schedule
+
+    def forward(
+        self,
+        z_t: Tensor,
+        t: Tensor,
+        condition: Tensor | None = None,
+        *,
+        select: Tensor | None = None,
+    ) -> Tensor:
+        """The network's logits at the time of its own schedule that has the alpha of t."""
+        own_t = self.own.time(self.schedule.alpha(t.double()).squeeze(-1))
+        logits: Tensor = self.denoiser(z_t, own_t.float(), condition, select=select)
+        return logits
+
+
 class MD4(nn.Module):
     """Masked diffusion with a denoiser and a schedule; is itself a Denoiser.
 
@@ -88,6 +101,9 @@ class MD4(nn.Module):
     Raises:
         ValueError: the schedule is not shared by all tokens and the denoiser ignores the time.
     """
+
+    exact = False
+    """Whether `loss` is the likelihood itself, the same in each call."""
 
     t_min = 1e-4
     """The integral of the bound runs over [t_min, 1]; the rest is in closed form."""
@@ -114,6 +130,27 @@ class MD4(nn.Module):
         """Whether the logits depend on t."""
         return bool(self.denoiser.time_conditioned)
 
+    def with_schedule(self, schedule: MaskingSchedule) -> "MD4":
+        """The same network, its weights shared, under another schedule.
+
+        A network with time input is given the time at which its own schedule has the same alpha.
+
+        Raises:
+            ValueError: one of the schedules is not shared by all tokens.
+        """
+        for part in (self.schedule, schedule):
+            if not part.shared:
+                raise ValueError(
+                    f"{type(part).__name__} has an alpha for each token, and no other schedule "
+                    "passes through its states; use schedules shared by all tokens."
+                )
+        denoiser = self.denoiser
+        if self.time_conditioned:
+            denoiser = Retimed(denoiser, self.schedule, schedule)
+        model = MD4(denoiser, schedule, self.vocab_size)
+        model.compute_dtype = self.compute_dtype
+        return model.train(self.training)
+
     def forward(
         self,
         z_t: Tensor,
@@ -133,12 +170,7 @@ class MD4(nn.Module):
         Returns:
             (N, V) at the selected positions, or (B, L, V).
         """
-        lower = self.compute_dtype != torch.float32
-        with torch.autocast(
-            z_t.device.type, dtype=self.compute_dtype if lower else None, enabled=lower
-        ):
-            logits: Tensor = self.denoiser(z_t, t.float(), condition, select=select)
-        return logits.float()
+        return float32_logits(self.denoiser, self.compute_dtype, z_t, t, condition, select=select)
 
     def mask(self, x: Tensor, t: Tensor, *, generator: Generators) -> Tensor:
         """Draw z_t ~ q(z_t | x), eq. 1: (B, L) long and (B,) -> (B, L) long."""
@@ -217,9 +249,12 @@ class MD4(nn.Module):
         left_clean = _at_tokens(self.schedule.alpha(torch.ones_like(t)), x).sum(-1)
         return total + left_clean * math.log(self.vocab_size)
 
-    def _draw_times(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
-        u = low_discrepancy_times(batch, generator=generator, device=device)
+    def to_times(self, u: Tensor) -> Tensor:
+        """Times of the bound's integral from uniform numbers: [0, 1) -> [t_min, 1), (B,)."""
         return self.t_min + (1 - self.t_min) * u
+
+    def _draw_times(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        return self.to_times(low_discrepancy_times(batch, generator=generator, device=device))
 
     def loss(
         self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator
@@ -250,15 +285,7 @@ class GenMD4(MD4):
         """The bound, with the gradient that flows to the schedule through the masks.
 
         Two masks at the same times give leave-one-out REINFORCE. The value returned is the bound;
-        the REINFORCE term adds its gradient and nothing else.
-
-        Args:
-            x: (B, L) long in [0, V).
-            condition: (B,) long, or None.
-            generator: draws the times and the masks.
-
-        Returns:
-            () float64, nats per token.
+        the REINFORCE term adds its gradient and nothing else. Arguments as in MD4.
         """
         t = self._draw_times(len(x), generator, x.device).repeat(2)
         twice = x.repeat(2, 1)

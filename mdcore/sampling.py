@@ -15,7 +15,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from mdcore.diffusion import MD4, Generators, uniform
+from mdcore.diffusion import MD4
+from mdcore.draws import Generators, inverse_cdf, uniform
 from mdcore.filters import Filter
 from mdcore.registry import Registry
 from mdcore.schedules import MaskingSchedule
@@ -133,13 +134,12 @@ class _Chain:
         return z, logits
 
     def draw(self, logits: Tensor, u: Tensor) -> Tensor:
-        """Tokens by inverse CDF in float64: (N, V), (N,) -> (N,).
+        """Tokens of (N, V) logits and (N,) uniform numbers, after the filters: (N,).
 
-        float32 Gumbel noise would truncate the tail and cool the samples (arXiv 2409.02908). In
-        chunks, so that many positions of a large vocabulary fit in memory.
+        In chunks, so that many positions of a large vocabulary fit in memory.
         """
         chunks = zip(torch.split(logits, 256), torch.split(u, 256), strict=True)
-        return torch.cat([_inverse_cdf(self.filtered(part), v) for part, v in chunks])
+        return torch.cat([inverse_cdf(self.filtered(part), v) for part, v in chunks])
 
     def filtered(self, logits: Tensor) -> Tensor:
         for change in self.filters:
@@ -152,12 +152,6 @@ def _check(z: Tensor, mask_id: int) -> None:
         raise ValueError(f"z has shape {tuple(z.shape)} and type {z.dtype}; give (B, L) long.")
     if z.numel() and not 0 <= int(z.min()) <= int(z.max()) <= mask_id:
         raise ValueError(f"z has tokens outside [0, {mask_id}]; the last is the mask.")
-
-
-def _inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
-    cumulative = logits.double().softmax(-1).cumsum(-1)
-    place = torch.searchsorted(cumulative, u[:, None] * cumulative[:, -1:], right=True)
-    return place.squeeze(-1).clamp(max=logits.shape[-1] - 1)
 
 
 Move = tuple[Tensor, Tensor, Tensor | None]

@@ -108,6 +108,18 @@ def test_a_damaged_checkpoint_is_listed_with_its_reason(tmp_path: Path, damage: 
         shelf.load("bad")
 
 
+def test_a_model_that_knows_no_masks_is_listed_with_its_reason(tmp_path: Path) -> None:
+    save_tiny_checkpoint(tmp_path / "good")
+    config = save_tiny_checkpoint(tmp_path / "scorer") / CONFIG_FILE
+    stored = json.loads(config.read_text())
+    stored["model"]["objective"] = {"name": "autoregressive"}
+    config.write_text(json.dumps(stored))
+    shelf = Shelf([tmp_path])
+    assert [entry.name for entry in shelf.usable()] == ["good"]
+    with pytest.raises(ValueError, match=r"scorer cannot be used: .*autoregressive.* no masks"):
+        shelf.load("scorer")
+
+
 def test_an_empty_shelf_says_how_to_train(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"No text model in .*python -m training\.train"):
         Shelf([tmp_path]).find(None, "text")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mdcore.checkpoint import load_checkpoint
+from mdcore.autoregressive import Autoregressive
+from mdcore.checkpoint import load_any_checkpoint, load_checkpoint
 
 SAMPLE = Path(__file__).parent / "sample.txt"
 SMALL = ["--width", "32", "--depth", "1", "--heads", "2", "--vocab-size", "300"]
@@ -45,6 +46,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     resumed = run(*train, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     return out
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `training.train --objective autoregressive` leaves."""
+    out = tmp_path_factory.mktemp("runs") / "scorer"
+    train = ["training.train", "childrens-books", "--objective", "autoregressive"]
+    train += ["--data", SAMPLE, "--out", out, *SMALL, "--steps", 20, "--batch-size", 2]
+    result = run(*train)
+    assert result.returncode == 0, result.stderr
+    return out / "last"
 
 
 def test_train_leaves_checkpoints_and_metrics(trained: Path) -> None:
@@ -89,6 +101,41 @@ def test_evaluate_prints_one_json_object(trained: Path) -> None:
     in_all = figures["bits_per_character"] * figures["characters"]
     assert in_all == pytest.approx(figures["bits_per_token"] * figures["tokens"])
     assert 0 < figures["standard_error"] < figures["bits_per_token"]
+
+
+def test_an_autoregressive_model_is_measured_exactly(scorer: Path) -> None:
+    assert isinstance(load_any_checkpoint(scorer).model, Autoregressive)
+    first, second = (run("training.evaluate", scorer, SAMPLE, "--seed", seed) for seed in (0, 1))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout  # no chance in it
+    figures = json.loads(first.stdout)
+    assert (figures["standard_error"], figures["draws"]) == (0, 1)
+    assert 0 < figures["bits_per_character"] < figures["bits_per_token"]
+
+
+def test_an_autoregressive_model_writes_on_from_a_prompt(scorer: Path) -> None:
+    result = run("training.sample", scorer, "--prompt", "The mouse", "--count", 2)
+    assert result.returncode == 0, result.stderr
+    first, second = re.split(r"--- seed \d\n", result.stdout)[1:]
+    assert first != second
+    for text in (first, second):
+        assert text.startswith("The mouse")
+        assert "[MASK]" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--infill", "The [MASK] sat."], "writes left to right"),
+        (["--guidance", "2"], "--guidance is for masked diffusion"),
+    ],
+)
+def test_what_an_autoregressive_model_cannot_do(
+    scorer: Path, words: list[str], message: str
+) -> None:
+    result = run("training.sample", scorer, *words)
+    assert result.returncode != 0
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(

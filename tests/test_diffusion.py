@@ -29,14 +29,8 @@ from oracle import (
 )
 from torch import Tensor
 
-from mdcore.diffusion import (
-    MD4,
-    GenMD4,
-    low_discrepancy_times,
-    score,
-    score_to_logits,
-    uniform,
-)
+from mdcore.diffusion import MD4, GenMD4, score, score_to_logits
+from mdcore.draws import low_discrepancy_times, uniform
 from mdcore.registry import Spec
 from mdcore.schedules import SCHEDULES, LearnedPolynomial
 

@@ -27,7 +27,8 @@ from oracle import (
 )
 from torch import Tensor, nn
 
-from mdcore.diffusion import MD4, uniform
+from mdcore.diffusion import MD4
+from mdcore.draws import uniform
 from mdcore.filters import Temperature
 from mdcore.registry import Spec
 from mdcore.sampling import GRIDS, SAMPLERS, Sampler, Step

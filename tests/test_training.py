@@ -9,12 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from mdcore.checkpoint import ModelConfig, build_model, load_checkpoint
 from mdcore.codecs import BPE, Bytes
 from training.config import PRESETS, TrainConfig
-from training.data import DATASETS, Books, Hub, StreamedWindows, Text, Windows, read_windows
+from training.data import (
+    DATASETS,
+    Books,
+    Hub,
+    Letters,
+    StreamedWindows,
+    Text,
+    Windows,
+    read_windows,
+)
 from training.ema import EMA
 from training.loop import learning_rate_factor, train
 from training.optimizers import OPTIMIZERS
@@ -127,6 +138,20 @@ def test_resume_refuses_another_run(tmp_path: Path) -> None:
         finish(tiny(tmp_path), resume=True)
 
 
+def test_a_run_begun_before_an_option_existed_is_resumed(tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    records = train(config, device=CPU)
+    next(records)
+    records.close()
+    path = tmp_path / "state.safetensors"
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["run"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+    assert facts["config"]["model"].pop("objective") == {"name": "diffusion"}
+    save_file(tensors, path, {"run": json.dumps(facts)})
+    assert len(finish(config, resume=True)) == 3  # records of steps 4, 6, 8
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     config = tiny(tmp_path, optimizer={"name": "adamw", "learning_rate": 1e30}, clip=1e30)
     with pytest.raises(FloatingPointError, match=r"at step \d+, learning rate"):
@@ -192,6 +217,11 @@ def test_books_are_unwrapped() -> None:
     assert Books([str(SAMPLE)]).clean("one  line\nanother\n") == "one line\n\nanother\n\n"
 
 
+def test_letters_are_small_and_their_words_one_space_apart() -> None:
+    clean = Letters([str(SAMPLE)]).clean
+    assert clean("“It’s 9\n\n  o'clock,” said CAFÉ-goers.") == " it s o clock said caf goers "
+
+
 def test_splits_share_nothing_and_lose_nothing(tmp_path: Path) -> None:
     for name in ("a", "b", "held"):
         (tmp_path / f"{name}.txt").write_text(name * 500, encoding="utf-8")
@@ -248,7 +278,8 @@ def test_presets_build(preset: str) -> None:
     assert config.optimizer["name"] in OPTIMIZERS
     with torch.device("meta"):
         model = build_model(config.model)
-    sizes = {"childrens-books": 8192, "text8": 27, "openwebtext": 50_257, "emoji": 64}
+    sizes = {"childrens-books": 8192, "scorer": 4096, "openwebtext": 50_257, "emoji": 64}
+    sizes |= dict.fromkeys(("text8", "letters-md4", "letters-genmd4"), 27)
     assert model.vocab_size == sizes.get(preset, 256)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -83,7 +83,7 @@ class Subject:
     def build(self) -> MD4:
         """The model with random weights, its matrix work in float32."""
         torch.manual_seed(SEED)
-        return build_model(self.config).to(self.device)
+        return cast(MD4, build_model(self.config)).to(self.device)
 
 
 def text_model(vocab_size: int, width: int, depth: int) -> ModelConfig:

@@ -76,22 +76,62 @@ class TrainConfig:
         return described
 
 
+BOOKS = TrainConfig(
+    model=ModelConfig(
+        codec={"name": "bpe", "vocab_size": 8192, "length": 256},
+        schedule={"name": "linear"},
+        backbone={"name": "transformer", "width": 320, "depth": 6, "heads": 5},
+    ),
+    data={"name": "books", "held_out": ["willows", "wallypug", "cuckoo"]},
+    optimizer={"name": "muon"},
+    steps=5600,
+    batch_size=16,
+    warmup=100,
+    ema=0.999,
+    evaluate_every=500,
+    sample_every=500,
+    checkpoint_every=500,
+)
+
+LETTERS = TrainConfig(
+    model=ModelConfig(
+        codec={"name": "characters", "length": 256},
+        schedule={"name": "linear"},
+        backbone={
+            "name": "transformer",
+            "width": 256,
+            "depth": 6,
+            "heads": 4,
+            "time_conditioned": True,
+        },
+    ),
+    data={"name": "letters", "held_out": ["willows", "wallypug", "cuckoo"]},
+    optimizer={"name": "muon"},
+    steps=3000,
+    batch_size=32,
+    warmup=100,
+    ema=0.999,
+    evaluate_every=500,
+    sample_every=500,
+    checkpoint_every=500,
+    evaluation_examples=256,
+)
+
 PRESETS: dict[str, TrainConfig] = {
-    "childrens-books": TrainConfig(
+    "childrens-books": BOOKS,
+    "letters-md4": LETTERS,
+    "letters-genmd4": dataclasses.replace(
+        LETTERS,
+        model=dataclasses.replace(LETTERS.model, schedule={"name": "learned_polynomial"}),
+    ),
+    "scorer": dataclasses.replace(
+        BOOKS,
         model=ModelConfig(
-            codec={"name": "bpe", "vocab_size": 8192, "length": 256},
-            schedule={"name": "linear"},
-            backbone={"name": "transformer", "width": 320, "depth": 6, "heads": 5},
+            codec={"name": "bpe", "vocab_size": 4096, "length": 256},
+            backbone={"name": "transformer", "width": 256, "depth": 6, "heads": 4},
+            objective={"name": "autoregressive"},
         ),
-        data={"name": "books", "held_out": ["willows", "wallypug", "cuckoo"]},
-        optimizer={"name": "muon"},
-        steps=5600,
-        batch_size=16,
-        warmup=100,
-        ema=0.999,
-        evaluate_every=500,
-        sample_every=500,
-        checkpoint_every=500,
+        steps=4000,
     ),
     "text8": TrainConfig(
         model=ModelConfig(

@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from mdcore.diffusion import MD4
+from mdcore.objectives import Model
 
 
 class EMA:
@@ -16,14 +16,14 @@ class EMA:
             the random initial weights are soon forgotten.
     """
 
-    def __init__(self, model: MD4, decay: float) -> None:
+    def __init__(self, model: Model, decay: float) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"EMA decay is {decay}; it must be in [0, 1).")
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self._decay = decay
 
     @torch.no_grad()
-    def update(self, model: MD4, step: int) -> None:
+    def update(self, model: Model, step: int) -> None:
         """Move towards the model's weights after training step `step` (counted from 1)."""
         decay = min(self._decay, step / (step + 9))
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)

@@ -9,10 +9,11 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from mdcore.checkpoint import Checkpoint, load_checkpoint
+from mdcore.checkpoint import Checkpoint, load_any_checkpoint
 from mdcore.codecs import ImageCodec
 from mdcore.evaluation import bits_per_token_draws, estimate
 from mdcore.hardware import DeviceName, pick_device
+from mdcore.objectives import Model
 from training.command import command
 from training.data import DATASETS, Examples, read_pictures, read_windows
 from training.loop import figures
@@ -20,7 +21,7 @@ from training.loop import figures
 
 @dataclass(frozen=True)
 class Arguments:
-    """Print the likelihood bound as one JSON object; progress goes to standard error."""
+    """Print the likelihood, or its bound, as one JSON object; progress goes to standard error."""
 
     checkpoint: tyro.conf.Positional[Path]
     """Folder of a trained model."""
@@ -29,7 +30,7 @@ class Arguments:
     validation split is measured as training would split it; or the name of a data set on the
     hub."""
     draws: int = 8
-    """Passes over the data, each with new times and masks."""
+    """Passes over the data, each with new times and masks; an exact likelihood takes one."""
     seed: int = 0
     """Of times and masks."""
     limit: int | None = None
@@ -38,7 +39,7 @@ class Arguments:
     """Where to compute."""
 
 
-def read_examples(checkpoint: Checkpoint, data: str) -> Examples:
+def read_examples(checkpoint: Checkpoint[Model], data: str) -> Examples:
     """The data's validation split, prepared as the checkpoint's training data was.
 
     Raises:
@@ -60,7 +61,9 @@ def read_examples(checkpoint: Checkpoint, data: str) -> Examples:
     return Examples(read_windows(source.documents("validation"), codec))
 
 
-def measure(checkpoint: Checkpoint, examples: Examples, draws: int, seed: int) -> dict[str, float]:
+def measure(
+    checkpoint: Checkpoint[Model], examples: Examples, draws: int, seed: int
+) -> dict[str, float]:
     """The figures of examples."""
     if draws < 2:
         raise ValueError(f"--draws is {draws}; a standard error needs at least 2.")
@@ -73,17 +76,17 @@ def measure(checkpoint: Checkpoint, examples: Examples, draws: int, seed: int) -
         draws=draws,
         generator=torch.Generator(device).manual_seed(seed),
     )
-    per_token = estimate(list(tqdm(passes, total=draws, unit="draw")))
+    per_token = estimate(list(tqdm(passes, unit="draw")))
     return {
         **figures(per_token, examples.x, checkpoint.codec),
         "perplexity": per_token.perplexity,
-        "draws": draws,
+        "draws": per_token.draws,
     }
 
 
 def run(arguments: Arguments) -> None:
     """Measure and print one JSON object."""
-    checkpoint = load_checkpoint(arguments.checkpoint, device=pick_device(arguments.device))
+    checkpoint = load_any_checkpoint(arguments.checkpoint, device=pick_device(arguments.device))
     examples = read_examples(checkpoint, arguments.data).take(slice(arguments.limit))
     print(json.dumps(measure(checkpoint, examples, arguments.draws, arguments.seed)))
 

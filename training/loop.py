@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from mdcore.codecs import Codec, TextCodec
-from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate, bits_per_token
+from mdcore.objectives import Model
 from training.config import TrainConfig
 from training.data import Examples
 from training.prepare import prepare
@@ -43,7 +43,7 @@ class Record:
     tokens_per_second: float
     learning_rate_factor: float
     validation: Mapping[str, float]
-    model: MD4
+    model: Model
     codec: Codec[Any]
 
 

@@ -1,5 +1,6 @@
 """A training run's state: what changes from step to step, and how it is kept on disk."""
 
+import dataclasses
 import json
 import math
 import os
@@ -13,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mdcore.checkpoint import Checkpoint, build_model, save_checkpoint
+from mdcore.checkpoint import Checkpoint, ModelConfig, build_model, save_checkpoint
 from mdcore.codecs import Codec
-from mdcore.diffusion import MD4
 from mdcore.hardware import matmul_dtype
+from mdcore.objectives import Model
 from training.config import TrainConfig
 from training.ema import EMA
 from training.optimizers import OPTIMIZERS, Optimizer
@@ -30,7 +31,7 @@ class Run:
 
     config: TrainConfig
     codec: Codec[Any]
-    model: MD4
+    model: Model
     ema: EMA
     optimizer: Optimizer
     step: int = 0
@@ -90,6 +91,8 @@ class Run:
             raise ValueError(
                 f"{path} is damaged ({error}); start anew without --resume."
             ) from error
+        # a run begun before an option of the model existed has the option's default
+        facts["config"]["model"] = dataclasses.asdict(ModelConfig(**facts["config"]["model"]))
         _check_same_run(facts["config"], json.loads(json.dumps(self.config.describe())), path)
         self.step, self.best = facts["step"], facts["best"]
         self.model.load_state_dict(_below(tensors, "model."))

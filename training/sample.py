@@ -16,13 +16,16 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
-from mdcore.checkpoint import Checkpoint, load_checkpoint
+from mdcore.autoregressive import Autoregressive
+from mdcore.checkpoint import Checkpoint, load_any_checkpoint
 from mdcore.codecs import ImageCodec, TextCodec, punch
 from mdcore.filters import FILTERS
 from mdcore.guidance import guided
 from mdcore.hardware import DeviceName, pick_device
+from mdcore.objectives import Model
 from mdcore.sampling import GRIDS, SAMPLERS, Sampler
 from training.command import command
+from training.drawing import fill
 from training.sheet import given_pictures, holes_to_fill, read_mask, sheet
 
 INFILL_COLUMNS = 9  # three threes a row
@@ -51,7 +54,7 @@ class Arguments:
     steps: int = 256
     """Sampling steps; more steps, better samples."""
     sampler: Annotated[str, tyro.conf.arg(constructor=Literal[tuple(SAMPLERS)])] = "ancestral"
-    """The rule by which masks turn into tokens."""
+    """The rule by which masks turn into tokens; an autoregressive model writes left to right."""
     grid: Annotated[str, tyro.conf.arg(constructor=Literal[tuple(GRIDS)])] = "uniform"
     """How the steps are spread over time."""
     temperature: float = 1.0
@@ -91,7 +94,11 @@ def text_canvas(codec: TextCodec, prompt: str, infill: str) -> Tensor:
 
 
 def draw(
-    checkpoint: Checkpoint, sampler: Sampler, starts: Tensor, seeds: range, arguments: Arguments
+    checkpoint: Checkpoint[Model],
+    sampler: Sampler,
+    starts: Tensor,
+    seeds: range,
+    arguments: Arguments,
 ) -> Iterator[Tensor]:
     """Tokens (L,) for each start (n, L) and seed; what a seed gives does not depend on the others.
 
@@ -103,6 +110,8 @@ def draw(
         raise ValueError(f"--label is {label}; this model has {classes} classes, counted from 0.")
     model = checkpoint.model
     if arguments.guidance != 1:
+        if isinstance(model, Autoregressive):
+            raise ValueError("--guidance is for masked diffusion; leave it out with this model.")
         model = guided(model, arguments.guidance, classes)
     device = next(model.parameters()).device
     with tqdm(total=len(seeds), unit="sample", disable=len(seeds) == 1) as bar:
@@ -111,16 +120,20 @@ def draw(
             generators = [torch.Generator().manual_seed(seed) for seed in batch]
             z = starts[first : first + arguments.batch_size].to(device)
             condition = None if label is None else torch.full((len(batch),), label, device=device)
-            yield from sampler(model, z, condition, generator=generators).cpu()
+            yield from fill(model, sampler, z, condition, generator=generators).cpu()
             bar.update(len(batch))
 
 
 def sample_text(
-    checkpoint: Checkpoint, codec: TextCodec, sampler: Sampler, arguments: Arguments
+    checkpoint: Checkpoint[Model], codec: TextCodec, sampler: Sampler, arguments: Arguments
 ) -> None:
     """Print the texts, or write them to --out."""
     if arguments.image or arguments.mask:
         raise ValueError("This model writes text; --image and --mask are for models of images.")
+    if arguments.infill and isinstance(checkpoint.model, Autoregressive):
+        raise ValueError(
+            "This model writes left to right and cannot see what follows a hole; use --prompt."
+        )
     start = text_canvas(codec, arguments.prompt, arguments.infill)
     seeds = range(arguments.seed, arguments.seed + arguments.count)
     rows = draw(checkpoint, sampler, start.repeat(len(seeds), 1), seeds, arguments)
@@ -132,7 +145,7 @@ def sample_text(
 
 
 def sample_images(
-    checkpoint: Checkpoint, codec: ImageCodec, sampler: Sampler, arguments: Arguments
+    checkpoint: Checkpoint[Model], codec: ImageCodec, sampler: Sampler, arguments: Arguments
 ) -> None:
     """Write a contact sheet: samples, or threes of given, with holes, and filled in.
 
@@ -164,7 +177,7 @@ def run(arguments: Arguments) -> None:
     """Draw as asked for; print, or write to --out."""
     if arguments.count < 1 or arguments.batch_size < 1:
         raise ValueError("--count and --batch-size must be at least 1.")
-    checkpoint = load_checkpoint(arguments.checkpoint, device=pick_device(arguments.device))
+    checkpoint = load_any_checkpoint(arguments.checkpoint, device=pick_device(arguments.device))
     filters = [
         FILTERS.build({"name": "temperature", "temperature": arguments.temperature}),
         FILTERS.build({"name": "top_p", "p": arguments.top_p}),

@@ -16,10 +16,12 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from mdcore.hardware import DeviceName, matmul_dtype, pick_device
+from mdcore.objectives import OBJECTIVES
 from mdcore.sampling import SAMPLERS
 from training.command import command
 from training.config import PRESETS, TrainConfig
 from training.data import DATASETS
+from training.drawing import fill
 from training.loop import Record, train
 
 
@@ -29,6 +31,8 @@ class Arguments:
 
     preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(constructor=Literal[tuple(PRESETS)])]
     """What to train."""
+    objective: Annotated[str | None, tyro.conf.arg(constructor=Literal[tuple(OBJECTIVES)])] = None
+    """Train the same network for another end: autoregressive makes it causal, a baseline."""
     data: tuple[Path, ...] = ()
     """Files or folders to train on instead of the preset's data: .txt files for text; image files,
     npz or idx files for pictures."""
@@ -96,6 +100,9 @@ def configure(arguments: Arguments) -> TrainConfig:
     if arguments.vocab_size is not None:
         codec["vocab_size"] = arguments.vocab_size
     chosen["model"] = dataclasses.replace(config.model, backbone=backbone, codec=codec)
+    if arguments.objective is not None:
+        objective = {"name": arguments.objective}
+        chosen["model"] = dataclasses.replace(chosen["model"], objective=objective)
     chosen["warmup"] = min(config.warmup, max(1, chosen.get("steps", config.steps) // 10))
     chosen["out"] = arguments.out or Path("runs") / arguments.preset
     return dataclasses.replace(config, **chosen)
@@ -118,7 +125,7 @@ def draw(record: Record, device: torch.device) -> Any:
     masks = torch.full((1, record.codec.length), record.model.mask_id, device=device)
     sampler = SAMPLERS.build({"name": "ancestral", "steps": 128})
     generator = torch.Generator().manual_seed(0)
-    return record.codec.decode(sampler(record.model, masks, generator=generator)[0].cpu())
+    return record.codec.decode(fill(record.model, sampler, masks, generator=generator)[0].cpu())
 
 
 def keep_sample(record: Record, device: torch.device, board: SummaryWriter, out: Path) -> str:

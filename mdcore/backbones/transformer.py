@@ -1,5 +1,6 @@
-"""A bidirectional transformer: RoPE, normalised queries and keys, a gated MLP, adaLN-zero."""
+"""A transformer: RoPE, normalised queries and keys, a gated MLP, adaLN-zero."""
 
+import torch
 from torch import Tensor, nn
 
 from mdcore.backbones.layers import BACKBONES, Block, Conditioning, initialise, rotary_angle
@@ -7,7 +8,7 @@ from mdcore.backbones.layers import BACKBONES, Block, Conditioning, initialise, 
 
 @BACKBONES.register("transformer")
 class Transformer(nn.Module):
-    """Bidirectional transformer over flat tokens; a Denoiser.
+    """Transformer over flat tokens, bidirectional unless causal; a Denoiser.
 
     Args:
         vocab_size: V; the embedding has V + 1 rows, the last for the mask.
@@ -19,6 +20,7 @@ class Transformer(nn.Module):
         dropout: on the residual branches, in training.
         time_conditioned: whether the logits depend on t.
         num_classes: number of class labels, 0 for none.
+        causal: whether a position sees itself and earlier ones only.
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class Transformer(nn.Module):
         dropout: float = 0.0,
         time_conditioned: bool = False,
         num_classes: int = 0,
+        causal: bool = False,
     ) -> None:
         super().__init__()
+        self.causal = causal
         self.length = length
         self.time_conditioned = time_conditioned
         self.head_width = width // heads
@@ -94,12 +98,21 @@ class Transformer(nn.Module):
             raise ValueError("this model has no classes; leave the label out.")
         c = None if self.conditioning is None else self.conditioning(t, condition)
         angle = rotary_angle(z_t.shape[1], self.head_width, z_t.device)
-        together = (
-            None if segments is None else (segments[:, :, None] == segments[:, None])[:, None]
-        )
+        together = self._together(z_t, segments)
         x = self.embedding(z_t)
         for block in self.blocks:
             x = block(x, c, angle, together)
         x = x if select is None else x[select]
         logits: Tensor = self.head(self.norm(x))
         return logits
+
+    def _together(self, z_t: Tensor, segments: Tensor | None) -> Tensor | None:
+        """Which positions see which, bool that broadcasts to (B, 1, L, L); None: all see all."""
+        length = z_t.shape[1]
+        together = None
+        if segments is not None:
+            together = (segments[:, :, None] == segments[:, None])[:, None]
+        if not self.causal:
+            return together
+        earlier = torch.ones(length, length, dtype=torch.bool, device=z_t.device).tril()
+        return earlier if together is None else together & earlier

@@ -85,6 +85,17 @@ class Books(Text):
         return "\n\n".join(part for part in paragraphs if part) + "\n\n"
 
 
+@DATASETS.register("letters")
+class Letters(Text):
+    """Text in the 27 symbols of text8: small letters, and one space between words."""
+
+    local: ClassVar[str] = "letters"
+
+    def clean(self, text: str) -> str:
+        """Small letters; a run of anything else is one space."""
+        return re.sub("[^a-z]+", " ", text.lower())
+
+
 def _text_files(path: Path) -> list[Path]:
     """The file itself, or the .txt files of a folder in the order of their names."""
     if path.is_file():
