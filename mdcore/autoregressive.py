@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mdcore.diffusion import float32_logits
-from mdcore.draws import Generators, inverse_cdf, uniform
+from mdcore.draws import BatchGenerator, Generators, inverse_cdf, uniform
 from mdcore.filters import Filter
 
 
@@ -68,7 +68,7 @@ class Autoregressive(nn.Module):
         return nats.double().sum(-1)
 
     def loss(
-        self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator
+        self, x: Tensor, condition: Tensor | None = None, *, generator: BatchGenerator
     ) -> Tensor:
         """-log p(x) per token, to be minimised; called like the loss of MD4.
 

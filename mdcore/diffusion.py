@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdcore.draws import Generators, low_discrepancy_times, uniform
+from mdcore.draws import BatchGenerator, Generators, low_discrepancy_times, uniform
 from mdcore.schedules import MaskingSchedule
 
 
@@ -253,11 +253,11 @@ class MD4(nn.Module):
         """Times of the bound's integral from uniform numbers: [0, 1) -> [t_min, 1), (B,)."""
         return self.t_min + (1 - self.t_min) * u
 
-    def _draw_times(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    def _draw_times(self, batch: int, generator: BatchGenerator, device: torch.device) -> Tensor:
         return self.to_times(low_discrepancy_times(batch, generator=generator, device=device))
 
     def loss(
-        self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator
+        self, x: Tensor, condition: Tensor | None = None, *, generator: BatchGenerator
     ) -> Tensor:
         """The bound on a batch with low-discrepancy times, to be minimised.
 
@@ -280,16 +280,16 @@ class GenMD4(MD4):
     t_min = 1e-3
 
     def loss(
-        self, x: Tensor, condition: Tensor | None = None, *, generator: torch.Generator
+        self, x: Tensor, condition: Tensor | None = None, *, generator: BatchGenerator
     ) -> Tensor:
         """The bound, with the gradient that flows to the schedule through the masks.
 
         Two masks at the same times give leave-one-out REINFORCE. The value returned is the bound;
         the REINFORCE term adds its gradient and nothing else. Arguments as in MD4.
         """
-        t = self._draw_times(len(x), generator, x.device).repeat(2)
-        twice = x.repeat(2, 1)
-        z_t = self.mask(twice, t, generator=generator)
+        t = self._draw_times(len(x), generator, x.device)
+        z_t = torch.cat([self.mask(x, t, generator=generator) for _ in range(2)])
+        twice, t = x.repeat(2, 1), t.repeat(2)
         nelbo = self.nelbo(twice, t, z_t, None if condition is None else condition.repeat(2))
         first, second = nelbo.chunk(2)
         log_q_first, log_q_second = self.log_q(twice, t, z_t).chunk(2)

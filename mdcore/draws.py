@@ -1,12 +1,34 @@
 """Uniform numbers, and what is drawn with them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Generators = torch.Generator | Sequence[torch.Generator]
-"""One generator for a batch, or one for each of its rows: then a row's draws are its own."""
+
+@dataclass(frozen=True)
+class Share:
+    """The draws of one process for its rows of a batch that `size` processes hold together.
+
+    Each has a generator of the same seed and keeps the numbers of its own rows, so that all of
+    them together draw what one process would draw for the whole batch.
+    """
+
+    generator: torch.Generator
+    rank: int
+    size: int
+
+    def rows(self, count: int) -> slice:
+        """Which rows of the whole batch are this process's `count`."""
+        return slice(self.rank * count, (self.rank + 1) * count)
+
+
+BatchGenerator = torch.Generator | Share
+"""One generator for a batch, or a share of one."""
+
+Generators = BatchGenerator | Sequence[torch.Generator]
+"""Likewise, or one generator for each row: then a row's draws are its own."""
 
 
 def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
@@ -18,6 +40,9 @@ def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -
     if isinstance(generator, torch.Generator):
         draw = torch.rand(*shape, generator=generator, dtype=torch.float64, device=generator.device)
         return draw.to(device)
+    if isinstance(generator, Share):
+        whole = uniform((generator.size * shape[0], *shape[1:]), generator.generator, device)
+        return whole[generator.rows(shape[0])]
     if len(generator) != shape[0]:
         raise ValueError(
             f"{len(generator)} generators for {shape[0]} rows; give one, or one a row."
@@ -35,12 +60,16 @@ def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
     return place.squeeze(-1).clamp(max=logits.shape[-1] - 1)
 
 
-def low_discrepancy_times(
-    batch: int, *, generator: torch.Generator, device: torch.device
-) -> Tensor:
+def low_discrepancy_times(batch: int, *, generator: BatchGenerator, device: torch.device) -> Tensor:
     """One shared uniform number spread evenly over the batch, (B,) float64 in [0, 1).
 
-    Each time by itself is uniform, and together they cover [0, 1) evenly.
+    Each time by itself is uniform, and together they cover [0, 1) evenly; a share's times are its
+    rows of those of the whole batch.
     """
+    if isinstance(generator, Share):
+        whole = low_discrepancy_times(
+            generator.size * batch, generator=generator.generator, device=device
+        )
+        return whole[generator.rows(batch)]
     start = uniform((1,), generator, device)
     return (start + torch.arange(batch, device=device, dtype=torch.float64) / batch) % 1

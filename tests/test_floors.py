@@ -37,6 +37,7 @@ STOREYS = {
     "training.ema": 0,
     "training.config": 0,
     "training.drawing": 0,
+    "training.team": 0,
     "training.loop": 1,
     "training.train": 2,
     "training.sample": 2,

@@ -61,6 +61,8 @@ class TrainConfig:
                      "sample_every", "checkpoint_every"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.evaluation_draws < 2:
+            raise ValueError("evaluation_draws must be at least 2, for a standard error.")
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"batch_size {self.batch_size} must be a multiple of accumulation "

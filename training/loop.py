@@ -7,6 +7,7 @@ resumed is, bit for bit, the run that was never stopped.
 import math
 import time
 from collections.abc import Generator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import torch
 from torch import Tensor
 
 from mdcore.codecs import Codec, TextCodec
-from mdcore.evaluation import Estimate, bits_per_token
+from mdcore.draws import BatchGenerator, uniform
+from mdcore.evaluation import Estimate, bits_per_token_draws, estimate
 from mdcore.objectives import Model
 from training.config import TrainConfig
 from training.data import Examples
 from training.prepare import prepare
 from training.run import STATE_FILE, Run, start
+from training.team import ALONE, Team
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,7 @@ class Record:
 
 
 def train(
-    config: TrainConfig, *, device: torch.device, resume: bool = False
+    config: TrainConfig, *, device: torch.device, resume: bool = False, team: Team = ALONE
 ) -> Generator[Record, None, None]:
     """Train a model; checkpoints are written to config.out on the way.
 
@@ -56,35 +59,38 @@ def train(
         config: the run.
         device: where to train.
         resume: go on from config.out's last checkpoint.
+        team: this process among those that train together; its leader writes the checkpoints.
 
     Yields:
         A record every config.log_every steps and at the end. Closing the generator between two
-        records saves a checkpoint.
+        records saves a checkpoint; a team closes its generators at the same record.
 
     Raises:
         ValueError: data, config or checkpoint cannot be used; says why.
         FloatingPointError: the loss is not finite; the last checkpoint is kept.
     """
+    _check_shares(config, team)
     _check_folder(config.out, resume=resume)
-    prepared = prepare(config, resume=resume)
+    with team.leader_first():  # the others take the tokenizer that it has trained
+        prepared = prepare(config, resume=resume or not team.leads, team=team)
     config, codec = prepared.config, prepared.codec
-    run = start(config, codec, device)
+    run = start(config, codec, device, team)
     if resume:
         run.resume()
     losses: list[Tensor] = []
     saved_at = logged_at = time.monotonic()
     try:
         while run.step < config.steps:
-            losses.append(update(run, prepared.batches.batch(run.step).to(device)))
+            losses.append(update(run, prepared.batches.batch(run.step).to(device), team))
             if run.step % config.log_every and run.step < config.steps:
                 continue
-            loss = torch.stack(losses).mean().item()
+            loss = team.total(torch.stack(losses).mean()).item() / team.size
             _check_finite(loss, run)
             rate = len(losses) * config.batch_size * codec.length / (time.monotonic() - logged_at)
             due = _due(run, config.evaluate_every)
-            metrics = evaluate(run, prepared.validation, device) if due else {}
+            metrics = evaluate(run, prepared.validation, device, team) if due else {}
             overdue = time.monotonic() - saved_at > 60 * config.checkpoint_minutes
-            if metrics or overdue or _due(run, config.checkpoint_every):
+            if team.leads and (metrics or overdue or _due(run, config.checkpoint_every)):
                 run.save(metrics)
                 saved_at = time.monotonic()
             losses.clear()
@@ -100,8 +106,17 @@ def train(
             )
             logged_at = time.monotonic()
     except GeneratorExit:
-        run.save({})
+        if team.leads:
+            run.save({})
         raise
+
+
+def _check_shares(config: TrainConfig, team: Team) -> None:
+    if config.batch_size % (team.size * config.accumulation):
+        raise ValueError(
+            f"batch_size {config.batch_size} must be a multiple of accumulation "
+            f"{config.accumulation} times the {team.size} processes."
+        )
 
 
 def _check_folder(out: Path, *, resume: bool) -> None:
@@ -128,18 +143,20 @@ def _check_finite(loss: float, run: Run) -> None:
         )
 
 
-def update(run: Run, batch: Examples) -> Tensor:
-    """One optimizer step on a batch; returns its loss, () nats per token."""
+def update(run: Run, batch: Examples, team: Team = ALONE) -> Tensor:
+    """One optimizer step on a batch; returns the loss of this process's part, () nats per token."""
     config, device = run.config, batch.x.device
     seed = (config.seed << 32) + run.step
-    torch.manual_seed(seed)
-    generator = torch.Generator(device).manual_seed(seed)
-    condition = _drop_labels(batch.condition, config, generator)
+    torch.manual_seed(seed ^ team.rank << 56)  # of dropout: no two processes drop alike
+    noise = team.noise(torch.Generator(device).manual_seed(seed))
+    condition = _drop_labels(batch.condition, config, noise)
     total = torch.zeros((), dtype=torch.float64, device=device)
-    for rows in torch.arange(len(batch.x), device=device).chunk(config.accumulation):
-        part = Examples(batch.x, condition).take(rows)
-        loss = run.model.loss(*part, generator=generator) / config.accumulation
-        loss.backward()  # type: ignore[no-untyped-call]
+    parts = torch.arange(len(batch.x), device=device).chunk(config.accumulation)
+    for index, rows in enumerate(parts, 1):
+        with nullcontext() if index == len(parts) else team.apart(run.loss):
+            part = Examples(batch.x, condition).take(rows)
+            loss = run.loss(*part, noise) / config.accumulation
+            loss.backward()
         total += loss.detach()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
     run.optimizer.step(learning_rate_factor(config, run.step))
@@ -149,12 +166,12 @@ def update(run: Run, batch: Examples) -> Tensor:
 
 
 def _drop_labels(
-    condition: Tensor | None, config: TrainConfig, generator: torch.Generator
+    condition: Tensor | None, config: TrainConfig, noise: BatchGenerator
 ) -> Tensor | None:
     """The labels (B,), some of them replaced by the label that stands for "no class"."""
     if condition is None:
         return None
-    chance = torch.rand(condition.shape, generator=generator, device=condition.device)
+    chance = uniform(condition.shape, noise, condition.device)
     return torch.where(chance < config.label_dropout, config.model.num_classes, condition)
 
 
@@ -166,19 +183,24 @@ def learning_rate_factor(config: TrainConfig, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def evaluate(run: Run, validation: Examples, device: torch.device) -> dict[str, float]:
+def evaluate(
+    run: Run, validation: Examples, device: torch.device, team: Team = ALONE
+) -> dict[str, float]:
     """Figures of the averaged model on validation examples, each time with the same noise."""
     count = min(run.config.evaluation_examples, len(validation.x))
     chosen = validation.take(torch.linspace(0, len(validation.x) - 1, count).long())
-    x, condition = chosen.to(device)
-    per_token = bits_per_token(
+    own = chosen if count < team.size else chosen.take(slice(team.rank, None, team.size))
+    x, condition = own.to(device)
+    passes = bits_per_token_draws(
         run.ema.model,
         x,
         condition,
         draws=run.config.evaluation_draws,
-        generator=torch.Generator(device).manual_seed(0),
+        generator=torch.Generator(device).manual_seed(team.rank),
     )
-    return figures(per_token, chosen.x, run.codec)
+    bits = torch.tensor([*passes, 1.0], dtype=torch.float64, device=device) * len(x)
+    *sums, seen = team.total(bits).tolist()
+    return figures(estimate([bits / seen for bits in sums]), chosen.x, run.codec)
 
 
 def figures(per_token: Estimate, x: Tensor, codec: Codec[Any]) -> dict[str, float]:

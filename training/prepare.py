@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from training.data import (
     read_tokens,
     read_windows,
 )
+from training.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,13 @@ class Prepared:
     validation: Examples
 
 
-def prepare(config: TrainConfig, *, resume: bool) -> Prepared:
+def prepare(config: TrainConfig, *, resume: bool, team: Team = ALONE) -> Prepared:
     """Read the data; a BPE is trained, a palette is found.
 
     Args:
         config: the run.
         resume: take the tokenizer that the run trained before.
+        team: which share of the batches is wanted.
 
     Raises:
         ValueError: the data cannot be read, or are of another kind than the model.
@@ -70,26 +73,34 @@ def prepare(config: TrainConfig, *, resume: bool) -> Prepared:
             f"{config.model.codec['name']!r} is not for them; choose a preset of their kind."
         )
     if images:
-        return _prepare_pictures(config, cast(PictureSource, source))
-    return _prepare_text(config, cast(Source, source), resume=resume)
+        return _prepare_pictures(config, cast(PictureSource, source), team)
+    return _prepare_text(config, cast(Source, source), team, resume=resume)
 
 
-def _prepare_text(config: TrainConfig, source: Source, *, resume: bool) -> Prepared:
+def _prepare_text(config: TrainConfig, source: Source, team: Team, *, resume: bool) -> Prepared:
     texts = list(source.documents("validation"))
     codec = _text_codec(config, source, resume=resume)
     batches: Batches
     if source.streamed:
-        batches = StreamedWindows(lambda: source.documents("train"), codec, config.batch_size)
+        batches = StreamedWindows(
+            lambda: islice(source.documents("train"), team.rank, None, team.size),
+            codec,
+            config.batch_size // team.size,
+        )
     else:
         tokens = read_tokens(source.documents("train"), codec)
         batches = Windows(
-            tokens, length=codec.length, batch_size=config.batch_size, seed=config.seed
+            tokens,
+            length=codec.length,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            part=team.part(config.batch_size),
         )
     validation = Examples(read_windows(texts, codec))
     return Prepared(_with_found(config, codec, ()), codec, batches, validation)
 
 
-def _prepare_pictures(config: TrainConfig, source: PictureSource) -> Prepared:
+def _prepare_pictures(config: TrainConfig, source: PictureSource, team: Team) -> Prepared:
     codec = _image_codec(config.model.codec, source)
     examples = read_pictures(source, "train", codec)
     batches = PictureBatches(
@@ -99,6 +110,7 @@ def _prepare_pictures(config: TrainConfig, source: PictureSource) -> Prepared:
         seed=config.seed,
         flip=bool(config.data.get("flip")),
         shift=config.data.get("shift", 0),
+        part=team.part(config.batch_size),
     )
     validation = read_pictures(source, "validation", codec)
     found = _with_found(config, codec, source.class_names)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdcore.checkpoint import Checkpoint, ModelConfig, build_model, save_checkpoint
 from mdcore.codecs import Codec
@@ -21,6 +21,7 @@ from mdcore.objectives import Model
 from training.config import TrainConfig
 from training.ema import EMA
 from training.optimizers import OPTIMIZERS, Optimizer
+from training.team import ALONE, Team
 
 STATE_FILE = "state.safetensors"
 
@@ -32,6 +33,7 @@ class Run:
     config: TrainConfig
     codec: Codec[Any]
     model: Model
+    loss: nn.Module
     ema: EMA
     optimizer: Optimizer
     step: int = 0
@@ -115,7 +117,7 @@ def _check_same_run(stored: dict[str, object], asked: dict[str, object], path: P
             )
 
 
-def start(config: TrainConfig, codec: Codec[Any], device: torch.device) -> Run:
+def start(config: TrainConfig, codec: Codec[Any], device: torch.device, team: Team = ALONE) -> Run:
     """A run before its first step."""
     # torch's initialisers and dropout draw from the global generator: here alone it is seeded.
     torch.manual_seed(config.seed)
@@ -125,4 +127,4 @@ def start(config: TrainConfig, codec: Codec[Any], device: torch.device) -> Run:
     optimizer = OPTIMIZERS.build(config.optimizer, model=model)
     if config.compile:
         model.denoiser.compile()
-    return Run(config, codec, model, ema, optimizer)
+    return Run(config, codec, model, team.loss(model), ema, optimizer)

@@ -5,6 +5,7 @@ import itertools
 import json
 import signal
 import sys
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +24,7 @@ from training.config import PRESETS, TrainConfig
 from training.data import DATASETS
 from training.drawing import fill
 from training.loop import Record, train
+from training.team import Team, gathered
 
 
 @dataclass(frozen=True)
@@ -142,31 +144,58 @@ def keep_sample(record: Record, device: torch.device, board: SummaryWriter, out:
 
 
 class Interrupt:
-    """Turns the first Ctrl-C into a flag, so that a run stops between two steps."""
+    """Turns the first Ctrl-C, and each SIGTERM, into a flag: a run stops between two steps."""
 
     def __init__(self) -> None:
         self.asked = False
         signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)  # a cluster's, or torchrun's after a Ctrl-C
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def until_asked(
+    records: Generator[Record, None, None], interrupt: Interrupt, team: Team, device: torch.device
+) -> Iterator[Record]:
+    """The records until one process is asked to stop; then all stop, and all is saved."""
+    for record in records:
+        yield record
+        if team.any(interrupt.asked, device):
+            records.close()
 
 
 def run(arguments: Arguments) -> None:
-    """Train and write metrics.jsonl, TensorBoard logs and a progress bar."""
-    config, device = configure(arguments), pick_device(arguments.device)
-    print(
-        f"{arguments.preset} on {device}, matrix work in {matmul_dtype(device)}, to {config.out}; "
-        "reading the data ...",
-        flush=True,
-    )
-    interrupt, sampled = Interrupt(), 0
-    records = train(config, device=device, resume=arguments.resume)
+    """Train, alone or as one of the processes of torchrun, of which the leader reports."""
+    config = configure(arguments)
+    with gathered(pick_device(arguments.device)) as (team, device):
+        if team.leads:
+            print(
+                f"{arguments.preset} on {device} x {team.size}, matrix work in "
+                f"{matmul_dtype(device)}, to {config.out}; reading the data ...",
+                flush=True,
+            )
+        interrupt = Interrupt()
+        records = train(config, device=device, resume=arguments.resume, team=team)
+        records_until = until_asked(records, interrupt, team, device)
+        if team.leads:
+            report(records_until, config, device, resume=arguments.resume)
+        else:
+            for _ in records_until:
+                pass
+
+
+def report(
+    records: Iterator[Record], config: TrainConfig, device: torch.device, *, resume: bool
+) -> None:
+    """Write metrics.jsonl, TensorBoard logs, samples and a progress bar."""
     first = next(records)  # whatever is wrong with data or options shows before a file is touched
+    sampled = 0
     with (
         SummaryWriter(config.out / "tensorboard") as board,
-        (config.out / "metrics.jsonl").open("a" if arguments.resume else "w") as metrics,
+        (config.out / "metrics.jsonl").open("a" if resume else "w") as metrics,
         tqdm(
             total=config.steps,
             initial=first.step,
@@ -187,13 +216,12 @@ def run(arguments: Arguments) -> None:
                 sampled = record.step // config.sample_every
                 said = keep_sample(record, device, board, config.out)
                 bar.write(f"--- sample at step {record.step}\n{said}\n---")
-            if interrupt.asked:
-                records.close()
-                bar.write(
-                    f"Stopped at step {record.step}; everything is saved in {config.out}. "
-                    "Go on with the same command and --resume."
-                )
-                return
+    if record.step < config.steps:
+        print(
+            f"Stopped at step {record.step}; everything is saved in {config.out}. "
+            "Go on with the same command and --resume."
+        )
+        return
     print(f"Done. The model is in {config.out / 'last'} (best validation: {config.out / 'best'}).")
 
 

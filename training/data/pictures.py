@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mdcore.codecs import ImageCodec
-from training.data.source import DATASETS, Examples, PictureSource, Split
+from training.data.source import ALL, DATASETS, Examples, PictureSource, Split
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"}
 HELD_OUT = 20
@@ -207,6 +207,7 @@ class PictureBatches:
         seed: with the step, decides pictures and augmentation.
         flip: mirror half of them.
         shift: move them by up to so many pixels, their border repeated.
+        part: which of a batch's pictures are wanted.
     """
 
     def __init__(
@@ -218,6 +219,7 @@ class PictureBatches:
         seed: int,
         flip: bool = False,
         shift: int = 0,
+        part: slice = ALL,
     ) -> None:
         self._examples = examples
         self._shape = shape
@@ -225,9 +227,10 @@ class PictureBatches:
         self._seed = seed
         self._flip = flip
         self._shift = shift
+        self._part = part
 
     def batch(self, step: int) -> Examples:
-        """This step's batch."""
+        """This step's batch, or the part of it that is wanted."""
         count = len(self._examples.x)
         places = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
         rows = torch.from_numpy(
@@ -241,7 +244,7 @@ class PictureBatches:
             )
         )
         x, condition = self._examples.take(rows)
-        return Examples(self._augment(x, step).long(), condition)
+        return Examples(self._augment(x, step).long(), condition).take(self._part)
 
     def _augment(self, x: Tensor, step: int) -> Tensor:
         if not self._flip and not self._shift:

@@ -41,6 +41,9 @@ class PictureSource(Protocol):
         ...
 
 
+ALL = slice(None)
+"""All of a batch."""
+
 DATASETS: "Registry[Source | PictureSource]" = Registry("data set")
 
 
@@ -61,8 +64,11 @@ class Examples(NamedTuple):
 
 
 class Batches(Protocol):
-    """Batches that are a function of the step, so that a resumed run sees the same ones."""
+    """Batches that are a function of the step, so that a resumed run sees the same ones.
+
+    A process of several is given its own part of each.
+    """
 
     def batch(self, step: int) -> Examples:
-        """This step's batch."""
+        """This step's batch, or the part of it that this process has."""
         ...

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mdcore.codecs import TextCodec
-from training.data.source import Examples
+from training.data.source import ALL, Examples
 
 
 def read_tokens(documents: Iterable[str], codec: TextCodec) -> np.ndarray:
@@ -42,12 +42,21 @@ class Windows:
         length: of a window.
         batch_size: windows in a batch.
         seed: with the step, decides the windows.
+        part: which of a batch's windows are wanted.
 
     Raises:
         ValueError: the text is shorter than one window.
     """
 
-    def __init__(self, tokens: np.ndarray, *, length: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        *,
+        length: int,
+        batch_size: int,
+        seed: int,
+        part: slice = ALL,
+    ) -> None:
         if len(tokens) < length:
             raise ValueError(
                 f"The training text has {len(tokens)} tokens, fewer than one window of {length}. "
@@ -57,11 +66,13 @@ class Windows:
         self._length = length
         self._batch_size = batch_size
         self._seed = seed
+        self._part = part
 
     def batch(self, step: int) -> Examples:
-        """This step's batch."""
+        """This step's batch, or the part of it that is wanted."""
         random = np.random.default_rng([self._seed, step])
         starts = random.integers(0, len(self._tokens) - self._length + 1, self._batch_size)
+        starts = starts[self._part]
         windows = self._tokens[starts[:, None] + np.arange(self._length)]
         return Examples(torch.from_numpy(windows.astype(np.int64)))
 
