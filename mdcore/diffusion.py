@@ -287,12 +287,13 @@ class GenMD4(MD4):
         Two masks at the same times give leave-one-out REINFORCE. The value returned is the bound;
         the REINFORCE term adds its gradient and nothing else. Arguments as in MD4.
         """
-        t = self._draw_times(len(x), generator, x.device)
-        z_t = torch.cat([self.mask(x, t, generator=generator) for _ in range(2)])
-        twice, t = x.repeat(2, 1), t.repeat(2)
-        nelbo = self.nelbo(twice, t, z_t, None if condition is None else condition.repeat(2))
-        first, second = nelbo.chunk(2)
-        log_q_first, log_q_second = self.log_q(twice, t, z_t).chunk(2)
+        t = self._draw_times(len(x), generator, x.device).repeat_interleave(2)
+        twice = x.repeat_interleave(2, dim=0)  # neighbours, so that processes can share the draws
+        z_t = self.mask(twice, t, generator=generator)
+        label = None if condition is None else condition.repeat_interleave(2)
+        nelbo = self.nelbo(twice, t, z_t, label)
+        first, second = nelbo.view(-1, 2).unbind(1)
+        log_q_first, log_q_second = self.log_q(twice, t, z_t).view(-1, 2).unbind(1)
         surrogate = 0.5 * (first - second).detach() * (log_q_first - log_q_second)
         return (nelbo.mean() + (surrogate - surrogate.detach()).mean()) / x.shape[1]
 
