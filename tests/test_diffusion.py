@@ -361,8 +361,8 @@ def test_loss_is_the_mean_nelbo_per_token_of_its_draws(cls: type[MD4]) -> None:
     generator = seeded(8)
     u = low_discrepancy_times(4, generator=generator, device=x.device)
     copies = 2 if cls is GenMD4 else 1
-    t = (model.t_min + (1 - model.t_min) * u).repeat(copies)
-    x = x.repeat(copies, 1)
+    t = (model.t_min + (1 - model.t_min) * u).repeat_interleave(copies)
+    x = x.repeat_interleave(copies, dim=0)
     z = model.mask(x, t, generator=generator)
     torch.testing.assert_close(loss, model.nelbo(x, t, z).mean() / 3, rtol=1e-12, atol=0)
 
@@ -397,8 +397,8 @@ def test_equal_exponents_make_genmd4_md4(exponent: float) -> None:
     torch.testing.assert_close(learned.nelbo(x, t, z), plain.nelbo(x, t, z), rtol=1e-5, atol=1e-5)
     generator = seeded(4)
     drawn = low_discrepancy_times(len(x), generator=generator, device=x.device)
-    times = (learned.t_min + (1 - learned.t_min) * drawn).repeat(2)
-    twice = x.repeat(2, 1)
+    times = (learned.t_min + (1 - learned.t_min) * drawn).repeat_interleave(2)
+    twice = x.repeat_interleave(2, dim=0)
     by_hand = plain.nelbo(twice, times, plain.mask(twice, times, generator=generator))
     loss = learned.loss(x, generator=seeded(4))
     torch.testing.assert_close(loss, by_hand.mean() / 3, rtol=1e-5, atol=0)
