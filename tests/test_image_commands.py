@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from drawn import draw_bars, write_folder
 from PIL import Image
 from test_commands import run
 
 from mdcore.checkpoint import load_checkpoint
+from training.nearest import nearest, variants
 from training.sheet import MASKS, named_mask
 
 SMALL = ["--widths", 16, 16, "--blocks", 1, 1, "--steps", 12, "--batch-size", 4]
@@ -117,6 +119,20 @@ def test_nearest_finds_copies(trained: Path, pictures: Path, tmp_path: Path) -> 
     # bars all lie on one of 28 places: a held-out one differs in a single marked pixel
     assert 0 < figures["held_out"]["median"] < figures["samples"]["median"]
     assert size(out)[0] == 16 * TILE + 2
+
+
+def test_a_training_picture_mirrored_and_moved_is_found() -> None:
+    images = torch.randint(
+        256, (5, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    seen = list(variants(images, flip=True, shift=2))
+    assert len(seen) == 2 * 5 * 5
+    mirrored = np.asarray(images[3].flip(1))
+    moved = np.pad(mirrored, ((2, 0), (0, 1), (0, 0)), mode="edge")[:8, 1:]
+    far, found = nearest(torch.from_numpy(moved)[None], seen)
+    assert far.item() == 0
+    assert (found[0].numpy() == moved).all()
+    assert nearest(images.flip(2), variants(images, flip=False, shift=2))[0].min() > 50
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 """Does a model of images memorise? python -m training.nearest CHECKPOINT DATA [--out SHEET.png].
 
-How far samples lie from their nearest training pictures, beside how far held-out pictures lie from
-theirs. Samples much nearer than held-out pictures are copies.
+How far samples lie from their nearest training pictures, mirrored and moved as they were in
+training, beside how far held-out pictures lie from theirs. Samples much nearer than held-out
+pictures are copies.
 """
 
+import itertools
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,8 +24,10 @@ from mdcore.codecs import ImageCodec
 from mdcore.hardware import DeviceName, pick_device
 from mdcore.sampling import GRIDS, SAMPLERS
 from training.command import command
-from training.data import Pictures, read_pictures
+from training.data import Pictures, Split, read_pictures
 from training.sheet import sheet
+
+SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -46,21 +52,34 @@ class Arguments:
     """Where to compute."""
 
 
-def values(codec: ImageCodec, rows: Tensor) -> Tensor:
-    """The pictures of tokens (n, L) as (n, H W channels) float32 in grey levels."""
-    images = np.stack([codec.decode(row.long()) for row in rows])
-    return torch.from_numpy(images).flatten(1).float()
+def images_of(codec: ImageCodec, rows: Tensor) -> Tensor:
+    """The pictures of tokens (n, L), (n, H, W, channels) uint8."""
+    return torch.from_numpy(np.stack([codec.decode(row.long()) for row in rows]))
 
 
-def nearest(pictures: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
-    """Root mean square distance to the nearest training picture, and which it is, (n,) each."""
-    distance, index = torch.cdist(pictures, training).min(1)
-    return distance / pictures.shape[1] ** 0.5, index
+def variants(images: Tensor, *, flip: bool, shift: int) -> Iterator[Tensor]:
+    """Training pictures (n, H, W, channels) as they are, mirrored, and moved by up to `shift`."""
+    height, width = images.shape[1:3]
+    moves = range(-shift, shift + 1)
+    for mirror, down, right in itertools.product((False, True)[: flip + 1], moves, moves):
+        rows = (torch.arange(height) + down).clamp(0, height - 1)
+        columns = (torch.arange(width) + right).clamp(0, width - 1)
+        yield images[:, rows][:, :, columns.flip(0) if mirror else columns]
 
 
-def mirrored(rows: Tensor, shape: Sequence[int]) -> Tensor:
-    """Tokens (n, L) of the pictures in a mirror."""
-    return rows.view(-1, *shape).flip(2).flatten(1)
+def nearest(images: Tensor, seen: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """The nearest of all seen pictures to each image (n, H, W, channels).
+
+    Returns:
+        (n,) root mean square distances, and the (n, H, W, channels) pictures.
+    """
+    flat = images.flatten(1).float()
+    best, found = torch.full((len(images),), math.inf), torch.zeros_like(images)
+    for pictures in seen:
+        distance, index = torch.cdist(flat, pictures.flatten(1).float()).min(1)
+        better = distance < best
+        best[better], found[better] = distance[better], pictures[index[better]]
+    return best / flat.shape[1] ** 0.5, found
 
 
 def summary(distance: Tensor) -> dict[str, float]:
@@ -76,25 +95,29 @@ def run(arguments: Arguments) -> None:
     if not isinstance(codec, ImageCodec):
         raise ValueError("This model writes text; choose a model of images.")
     source = Pictures([str(arguments.data)], exclude=spec.get("exclude"))
-    seen = read_pictures(source, "train", codec).x
-    if spec.get("flip"):
-        seen = torch.cat([seen, mirrored(seen, codec.shape)])
-    training = values(codec, seen)
+    training, held_out = (
+        images_of(codec, read_pictures(source, split, codec).x) for split in SPLITS
+    )
     sampler = SAMPLERS.build(
         {"name": "ancestral", "steps": arguments.steps, "grid": arguments.grid}
     )
     device = next(checkpoint.model.parameters()).device
     masks = torch.full((arguments.count, codec.length), codec.vocab_size, device=device)
     generator = torch.Generator().manual_seed(arguments.seed)
-    samples = sampler(checkpoint.model, masks, generator=generator).cpu()
-    far, which = nearest(values(codec, samples), training)
-    held_out, _ = nearest(values(codec, read_pictures(source, "validation", codec).x), training)
-    result = {"samples": summary(far), "held_out": summary(held_out), "count": len(far)}
-    print(json.dumps(result | {"held_out_count": len(held_out), "training_count": len(training)}))
+    samples = images_of(codec, sampler(checkpoint.model, masks, generator=generator).cpu())
+    seen = partial(variants, training, flip=bool(spec.get("flip")), shift=spec.get("shift", 0))
+    far, copies = nearest(samples, seen())
+    result = {
+        "samples": summary(far),
+        "held_out": summary(nearest(held_out, seen())[0]),
+        "count": len(far),
+        "held_out_count": len(held_out),
+        "training_count": len(training),
+    }
+    print(json.dumps(result))
     if arguments.out:
-        pairs = zip(samples, seen[which].long(), strict=True)
-        tiles = [codec.decode(row) for pair in pairs for row in pair]
-        sheet(tiles, columns=16).save(arguments.out)
+        pairs = zip(samples.numpy(), copies.numpy(), strict=True)
+        sheet([image for pair in pairs for image in pair], columns=16).save(arguments.out)
 
 
 if __name__ == "__main__":
