@@ -203,6 +203,11 @@ def over_times(t_min: float, value: Callable[[Tensor], Tensor], nodes: int = 192
 @torch.no_grad()
 def expected_nelbo(model: MD4, x: Tensor, label: int | None = None) -> Tensor:
     """The mean of model.nelbo over times and masks, without any chance, (B, L) -> (B,)."""
+    return over_times(model.t_min, at_times(model, x, label))
+
+
+def at_times(model: MD4, x: Tensor, label: int | None = None) -> Callable[[Tensor], Tensor]:
+    """The mean of model.nelbo over masks as a function of the time: (N,) -> (N, B)."""
 
     def nelbo(x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         return model.nelbo(x, t, z, None if label is None else torch.full((len(x),), label))
@@ -211,7 +216,7 @@ def expected_nelbo(model: MD4, x: Tensor, label: int | None = None) -> Tensor:
         rows, t = x.repeat(len(times), 1), times.repeat_interleave(len(x))
         return over_masks(model, rows, t, nelbo).unflatten(0, (len(times), -1))
 
-    return over_times(model.t_min, at)
+    return at
 
 
 def within(values: Tensor, expected: Tensor | float, errors: float = 4.0) -> bool:

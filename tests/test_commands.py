@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mdcore.autoregressive import Autoregressive
 from mdcore.checkpoint import load_any_checkpoint, load_checkpoint
@@ -161,6 +162,21 @@ def test_mistakes_get_one_line_that_says_what_to_do(
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_variance_prints_a_table_or_json_and_draws(trained: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    words = ["training.variance", trained / "last", SAMPLE, "--pairs", 2, "--batch-size", 2]
+    shown, told = run(*words, "--plot", plot), run(*words, "--json")
+    assert shown.returncode == 0, shown.stderr
+    rows = json.loads(told.stdout)["rows"]
+    assert len(rows) == 2 * 4  # independent and low-discrepancy times, four shared schedules
+    lines = shown.stdout.splitlines()[2:]
+    for row, line in zip(rows, lines, strict=True):
+        assert line.startswith(f"| {row['schedule']} ")
+        assert f"{row['bits_per_token']['mean']:.4f} ± " in line
+    with Image.open(plot) as picture:
+        assert picture.format == "PNG"
 
 
 def test_benchmark_prints_both_tables() -> None:
