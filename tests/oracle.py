@@ -139,6 +139,31 @@ class Table(nn.Module):
         return logits if select is None else logits[select]
 
 
+class Chain(nn.Module):
+    """The causal Denoiser that gives a Joint's own p(x_l | x_1 ... x_{l-1}), by summing it out."""
+
+    causal = True
+    time_conditioned = False
+
+    def __init__(self, joint: Joint) -> None:
+        super().__init__()
+        self.joint = joint
+
+    def forward(
+        self, z_t: Tensor, t: Tensor, condition: Tensor | None = None, *,
+        select: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        assert (z_t[:, 0] == self.joint.vocab_size).all()  # the start
+        rows = []
+        for row in z_t:
+            for place in range(len(row)):
+                same = (self.joint.x[:, :place] == row[1 : place + 1]).all(1)
+                tokens = self.joint.x[same, place]
+                rows.append(tokens.bincount(self.joint.p[same], self.joint.vocab_size).log())
+        logits = torch.stack(rows).view(*z_t.shape, -1)
+        return logits if select is None else logits[select]
+
+
 class Recorder(nn.Module):
     """A Denoiser that keeps what it was asked: one (z_t, t, select) a call."""
 

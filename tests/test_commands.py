@@ -152,6 +152,8 @@ def test_what_an_autoregressive_model_cannot_do(
         (["training.sample", "TRAINED", "--label", "3"], "this model has 0 classes"),
         (["training.sample", "TRAINED", "--infill", "no hole"], "Nothing is masked"),
         (["training.evaluate", "TRAINED", "SAMPLE", "--draws", "1"], "at least 2"),
+        (["training.variance", "TRAINED", "SAMPLE"], "lower --pairs or --batch-size"),
+        (["training.quality", "TRAINED", "--scorer", "TRAINED"], "training.train scorer"),
     ],
 )
 def test_mistakes_get_one_line_that_says_what_to_do(
@@ -175,6 +177,24 @@ def test_variance_prints_a_table_or_json_and_draws(trained: Path, tmp_path: Path
     for row, line in zip(rows, lines, strict=True):
         assert line.startswith(f"| {row['schedule']} ")
         assert f"{row['bits_per_token']['mean']:.4f} ± " in line
+    with Image.open(plot) as picture:
+        assert picture.format == "PNG"
+
+
+def test_quality_prints_a_row_for_each_case_and_goes_on(
+    trained: Path, scorer: Path, tmp_path: Path
+) -> None:
+    log, plot = tmp_path / "rows.jsonl", tmp_path / "plot.png"
+    words = ["training.quality", trained / "last", "--scorer", scorer, "--count", 2, "--out", log]
+    first = run(*words, "--steps", 2)
+    assert first.returncode == 0, first.stderr
+    head = first.stdout.splitlines()
+    assert "bits per character" in head[0]
+    assert len(head) == 2 + 4 * 2  # four shared schedules, two grids
+    assert len({len(line) for line in head}) == 1
+    again = run(*words, "--steps", 2, 3, "--plot", plot)
+    assert set(first.stdout.splitlines()) < set(again.stdout.splitlines())  # times included
+    assert len(log.read_text().splitlines()) == 4 * 2 * 2
     with Image.open(plot) as picture:
         assert picture.format == "PNG"
 

@@ -177,7 +177,9 @@ def charts(rows: list[Noise]) -> list[Chart]:
     """Variance of the bound's estimate, and of its gradient relative to the mean gradient."""
     mean = signal(rows)
     return [
-        _chart("Variance of the loss, in squared nats per token", rows, lambda row: row.variance),
+        _chart(
+            "Variance of the loss, in squares of nats per token", rows, lambda row: row.variance
+        ),
         _chart(
             "Variance of its gradient / squared norm of the mean gradient",
             rows,
