@@ -44,6 +44,7 @@ STOREYS = {
     "training.evaluate": 2,
     "training.variance": 2,
     "training.quality": 2,
+    "training.classifier": 2,
 }
 MAY_IMPORT_GRADIO = ("app.tabs", "app.interface", "app.measure", "app.__main__")
 

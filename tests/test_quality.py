@@ -40,6 +40,7 @@ class Truth(Judge):
     """Bits per token under the distribution itself."""
 
     unit = "bits"
+    least = 2
     length = JOINT.length
 
     def quality(self, samples: torch.Tensor) -> Estimate:

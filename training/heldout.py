@@ -1,4 +1,4 @@
-"""Held-out data, prepared as a checkpoint's training data was."""
+"""Data, prepared as a checkpoint's training data was."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,13 @@ from typing import Any
 from mdcore.checkpoint import Checkpoint
 from mdcore.codecs import ImageCodec
 from mdcore.objectives import Model
-from training.data import DATASETS, Examples, read_pictures, read_windows
+from training.data import DATASETS, Examples, Split, read_pictures, read_windows
 
 
-def read_examples(checkpoint: Checkpoint[Model], data: str) -> Examples:
-    """The data's validation split, prepared as the checkpoint's training data was.
+def read_examples(
+    checkpoint: Checkpoint[Model], data: str, split: Split = "validation"
+) -> Examples:
+    """A split of the data, prepared as the checkpoint's training data was.
 
     Raises:
         ValueError: the data cannot be read.
@@ -27,5 +29,5 @@ def read_examples(checkpoint: Checkpoint[Model], data: str) -> Examples:
         spec = {"name": "hub_pictures" if images else "hub", "repository": data}
     source: Any = DATASETS.build(spec)
     if images:
-        return read_pictures(source, "validation", codec)
-    return Examples(read_windows(source.documents("validation"), codec))
+        return read_pictures(source, split, codec)
+    return Examples(read_windows(source.documents(split), codec))

@@ -1,9 +1,9 @@
 """Quality against steps: python -m training.quality CHECKPOINT --scorer CHECKPOINT [--steps T ...].
 
 Each row draws the same number of samples, from the same seeds, with another schedule, grid of times
-or number of steps; the network is the same. An independent causal model tells how many bits a
-character of the samples costs it: less is better, unless the samples have become dull, which shows
-in their entropy.
+or number of steps; the network is the same. Of text an independent causal model tells how many bits
+a character of the samples costs it: less is better, unless the samples have become dull, which
+shows in their entropy. Of images a classifier tells how far their features lie from real ones.
 """
 
 import itertools
@@ -38,7 +38,8 @@ class Arguments:
     checkpoint: tyro.conf.Positional[Path]
     """Folder of a trained model of masked diffusion whose schedule all tokens share."""
     scorer: Path
-    """Folder of an autoregressive model that judges, e.g. of the preset scorer."""
+    """Folder of the judge: of text an autoregressive model, of images what training.classifier
+    wrote."""
     count: int = 64
     """Samples in each row."""
     steps: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
@@ -189,11 +190,13 @@ def chart(rows: list[Row], title: str, steps: tuple[int, ...]) -> Chart:
 
 def run(arguments: Arguments) -> None:
     """Measure and print row by row; draw the plot."""
-    if arguments.count < 2 or arguments.batch_size < 1 or min(arguments.steps, default=0) < 1:
-        raise ValueError("--count must be at least 2, --batch-size and --steps at least 1.")
+    if arguments.batch_size < 1 or min(arguments.steps, default=0) < 1:
+        raise ValueError("--batch-size and --steps must be at least 1.")
     device = pick_device(arguments.device)
     checkpoint = load_checkpoint(arguments.checkpoint, device=device)
     judge = read_judge(arguments.scorer, checkpoint.codec, device)
+    if arguments.count < judge.least:
+        raise ValueError(f"--count is {arguments.count}; {judge.unit} needs {judge.least}.")
     question = {
         "checkpoint": [str(arguments.checkpoint), checkpoint.step],
         "scorer": str(arguments.scorer),
