@@ -117,11 +117,13 @@ def test_every_schedule_measures_the_same_network_on_the_same_batches() -> None:
 
 
 def test_batches_share_no_example() -> None:
-    examples = Examples(torch.arange(20).view(10, 2), torch.arange(10))
+    pixels = torch.arange(236, 256, dtype=torch.uint8).view(10, 2)  # 256 is the mask
+    examples = Examples(pixels, torch.arange(10))
     batches = batches_of(examples, 3, 3)
     assert [len(batch.x) for batch in batches] == [3, 3, 3]
     labels = torch.cat([batch.condition for batch in batches if batch.condition is not None])
     assert len(labels.unique()) == 9
+    assert batches[0].x.dtype == torch.long
     with pytest.raises(ValueError, match="4 batches of 3 need 12 examples, the data has 10"):
         batches_of(examples, 3, 4)
 

@@ -129,7 +129,7 @@ class Log:
 
     Args:
         path: the file, or None to keep nothing.
-        question: what all rows of this table share: models, count, seed.
+        question: what all rows of this table share: models, count, batch size, seed.
     """
 
     def __init__(self, path: Path | None, question: dict[str, object]) -> None:
@@ -201,6 +201,7 @@ def run(arguments: Arguments) -> None:
         "checkpoint": [str(arguments.checkpoint), checkpoint.step],
         "scorer": str(arguments.scorer),
         "count": arguments.count,
+        "batch_size": arguments.batch_size,
         "seed": arguments.seed,
     }
     log = Log(arguments.out, question)

@@ -204,7 +204,7 @@ def _chart(title: str, rows: list[Noise], value: Callable[[Noise], Estimate]) ->
 
 
 def batches_of(examples: Examples, batch_size: int, count: int) -> list[Examples]:
-    """That many batches of different examples, spread over all of them.
+    """That many batches of different examples, spread over all of them, tokens as long.
 
     Raises:
         ValueError: there are too few examples.
@@ -216,7 +216,8 @@ def batches_of(examples: Examples, batch_size: int, count: int) -> list[Examples
             f"{len(examples.x)}; lower --pairs or --batch-size, or give more data."
         )
     rows = torch.linspace(0, len(examples.x) - 1, needed).long().view(count, batch_size)
-    return [examples.take(batch) for batch in rows]
+    batches = (examples.take(batch) for batch in rows)
+    return [Examples(x.long(), condition) for x, condition in batches]
 
 
 def run(arguments: Arguments) -> None:
