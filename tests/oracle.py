@@ -139,6 +139,31 @@ class Table(nn.Module):
         return logits if select is None else logits[select]
 
 
+class Chain(nn.Module):
+    """The causal Denoiser that gives a Joint's own p(x_l | x_1 ... x_{l-1}), by summing it out."""
+
+    causal = True
+    time_conditioned = False
+
+    def __init__(self, joint: Joint) -> None:
+        super().__init__()
+        self.joint = joint
+
+    def forward(
+        self, z_t: Tensor, t: Tensor, condition: Tensor | None = None, *,
+        select: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        assert (z_t[:, 0] == self.joint.vocab_size).all()  # the start
+        rows = []
+        for row in z_t:
+            for place in range(len(row)):
+                same = (self.joint.x[:, :place] == row[1 : place + 1]).all(1)
+                tokens = self.joint.x[same, place]
+                rows.append(tokens.bincount(self.joint.p[same], self.joint.vocab_size).log())
+        logits = torch.stack(rows).view(*z_t.shape, -1)
+        return logits if select is None else logits[select]
+
+
 class Recorder(nn.Module):
     """A Denoiser that keeps what it was asked: one (z_t, t, select) a call."""
 
@@ -203,6 +228,11 @@ def over_times(t_min: float, value: Callable[[Tensor], Tensor], nodes: int = 192
 @torch.no_grad()
 def expected_nelbo(model: MD4, x: Tensor, label: int | None = None) -> Tensor:
     """The mean of model.nelbo over times and masks, without any chance, (B, L) -> (B,)."""
+    return over_times(model.t_min, at_times(model, x, label))
+
+
+def at_times(model: MD4, x: Tensor, label: int | None = None) -> Callable[[Tensor], Tensor]:
+    """The mean of model.nelbo over masks as a function of the time: (N,) -> (N, B)."""
 
     def nelbo(x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         return model.nelbo(x, t, z, None if label is None else torch.full((len(x),), label))
@@ -211,7 +241,7 @@ def expected_nelbo(model: MD4, x: Tensor, label: int | None = None) -> Tensor:
         rows, t = x.repeat(len(times), 1), times.repeat_interleave(len(x))
         return over_masks(model, rows, t, nelbo).unflatten(0, (len(times), -1))
 
-    return over_times(model.t_min, at)
+    return at
 
 
 def within(values: Tensor, expected: Tensor | float, errors: float = 4.0) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracle import Joint, chi_square_excess, product, seeded
+from oracle import Chain, Joint, chi_square_excess, product, seeded
 from test_backbones import KINDS, build
-from torch import Tensor, nn
+from torch import Tensor
 
 from mdcore.autoregressive import Autoregressive
 from mdcore.backbones import UNet
@@ -29,31 +29,6 @@ V, L = 5, 8
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 JOINT = Joint()
 TEMPERATURE_0 = FILTERS.build({"name": "temperature", "temperature": 0.0})
-
-
-class Chain(nn.Module):
-    """The causal Denoiser that gives a Joint's own p(x_l | x_1 ... x_{l-1}), by summing it out."""
-
-    causal = True
-    time_conditioned = False
-
-    def __init__(self, joint: Joint) -> None:
-        super().__init__()
-        self.joint = joint
-
-    def forward(
-        self, z_t: Tensor, t: Tensor, condition: Tensor | None = None, *,
-        select: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
-        assert (z_t[:, 0] == self.joint.vocab_size).all()  # the start
-        rows = []
-        for row in z_t:
-            for place in range(len(row)):
-                same = (self.joint.x[:, :place] == row[1 : place + 1]).all(1)
-                tokens = self.joint.x[same, place]
-                rows.append(tokens.bincount(self.joint.p[same], self.joint.vocab_size).log())
-        logits = torch.stack(rows).view(*z_t.shape, -1)
-        return logits if select is None else logits[select]
 
 
 def causal(**options: object) -> Autoregressive:

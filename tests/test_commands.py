@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mdcore.autoregressive import Autoregressive
 from mdcore.checkpoint import load_any_checkpoint, load_checkpoint
@@ -151,6 +152,8 @@ def test_what_an_autoregressive_model_cannot_do(
         (["training.sample", "TRAINED", "--label", "3"], "this model has 0 classes"),
         (["training.sample", "TRAINED", "--infill", "no hole"], "Nothing is masked"),
         (["training.evaluate", "TRAINED", "SAMPLE", "--draws", "1"], "at least 2"),
+        (["training.variance", "TRAINED", "SAMPLE"], "lower --pairs or --batch-size"),
+        (["training.quality", "TRAINED", "--scorer", "TRAINED"], "training.train scorer"),
     ],
 )
 def test_mistakes_get_one_line_that_says_what_to_do(
@@ -161,6 +164,39 @@ def test_mistakes_get_one_line_that_says_what_to_do(
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_variance_prints_a_table_or_json_and_draws(trained: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    words = ["training.variance", trained / "last", SAMPLE, "--pairs", 2, "--batch-size", 2]
+    shown, told = run(*words, "--plot", plot), run(*words, "--json")
+    assert shown.returncode == 0, shown.stderr
+    rows = json.loads(told.stdout)["rows"]
+    assert len(rows) == 2 * 4  # independent and low-discrepancy times, four shared schedules
+    lines = shown.stdout.splitlines()[2:]
+    for row, line in zip(rows, lines, strict=True):
+        assert line.startswith(f"| {row['schedule']} ")
+        assert f"{row['bits_per_token']['mean']:.4f} ± " in line
+    with Image.open(plot) as picture:
+        assert picture.format == "PNG"
+
+
+def test_quality_prints_a_row_for_each_case_and_goes_on(
+    trained: Path, scorer: Path, tmp_path: Path
+) -> None:
+    log, plot = tmp_path / "rows.jsonl", tmp_path / "plot.png"
+    words = ["training.quality", trained / "last", "--scorer", scorer, "--count", 2, "--out", log]
+    first = run(*words, "--steps", 2)
+    assert first.returncode == 0, first.stderr
+    head = first.stdout.splitlines()
+    assert "bits per character" in head[0]
+    assert len(head) == 2 + 4 * 2  # four shared schedules, two grids
+    assert len({len(line) for line in head}) == 1
+    again = run(*words, "--steps", 2, 3, "--plot", plot)
+    assert set(first.stdout.splitlines()) < set(again.stdout.splitlines())  # times included
+    assert len(log.read_text().splitlines()) == 4 * 2 * 2
+    with Image.open(plot) as picture:
+        assert picture.format == "PNG"
 
 
 def test_benchmark_prints_both_tables() -> None:

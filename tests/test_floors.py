@@ -38,10 +38,14 @@ STOREYS = {
     "training.config": 0,
     "training.drawing": 0,
     "training.team": 0,
+    "training.heldout": 1,
     "training.loop": 1,
     "training.train": 2,
     "training.sample": 2,
     "training.evaluate": 2,
+    "training.variance": 2,
+    "training.quality": 2,
+    "training.classifier": 2,
 }
 MAY_IMPORT_GRADIO = ("app.tabs", "app.interface", "app.measure", "app.__main__")
 

@@ -43,6 +43,23 @@ def test_train_keeps_samples_classes_and_where_the_data_came_from(
     assert checkpoint.training["data"] == {"name": "pictures", "paths": [str(pictures)]}
 
 
+def test_a_classifier_judges_samples(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    """Lying and upright bars are told apart after a few steps; its features judge samples."""
+    judge, model = tmp_path / "judge", trained / "last"
+    fit = run("training.classifier", model, pictures, "--out", judge, "--steps", 60)
+    assert fit.returncode == 0, fit.stderr
+    figures = json.loads(fit.stdout)
+    assert figures["accuracy"] == 1
+    words = ["training.quality", model, "--scorer", judge, "--steps", 1, "--count"]
+    refused = run(*words, 5)
+    assert "feature distance needs 20" in refused.stderr
+    result = run(*words, 20, "--plot", tmp_path / "plot.png")
+    assert result.returncode == 0, result.stderr
+    assert "feature distance" in result.stdout
+    assert len(result.stdout.splitlines()) == 2 + 4 * 2
+    assert size(tmp_path / "plot.png") == (1920, 1200)
+
+
 def test_sample_writes_a_contact_sheet(trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid.png"
     draw = ["training.sample", trained / "last", "--count", 5, "--steps", 4, "--out", out]

@@ -3,19 +3,18 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import tyro
 from tqdm import tqdm
 
 from mdcore.checkpoint import Checkpoint, load_any_checkpoint
-from mdcore.codecs import ImageCodec
 from mdcore.evaluation import bits_per_token_draws, estimate
 from mdcore.hardware import DeviceName, pick_device
 from mdcore.objectives import Model
 from training.command import command
-from training.data import DATASETS, Examples, read_pictures, read_windows
+from training.data import Examples
+from training.heldout import read_examples
 from training.loop import figures
 
 
@@ -37,28 +36,6 @@ class Arguments:
     """Measure the first N examples only."""
     device: DeviceName = "auto"
     """Where to compute."""
-
-
-def read_examples(checkpoint: Checkpoint[Model], data: str) -> Examples:
-    """The data's validation split, prepared as the checkpoint's training data was.
-
-    Raises:
-        ValueError: the data cannot be read.
-    """
-    codec: Any = checkpoint.codec
-    images = isinstance(codec, ImageCodec)
-    spec = dict(checkpoint.training.get("data", {"name": "pictures" if images else "text"}))
-    if Path(data).exists():
-        local = DATASETS[spec["name"]].local
-        spec = spec if spec["name"] == local else {"name": local}
-        whole = Path(data).is_file() and not images
-        spec |= {"paths": [data], "whole": whole}
-    else:
-        spec = {"name": "hub_pictures" if images else "hub", "repository": data}
-    source: Any = DATASETS.build(spec)
-    if images:
-        return read_pictures(source, "validation", codec)
-    return Examples(read_windows(source.documents("validation"), codec))
 
 
 def measure(
