@@ -14,6 +14,7 @@ from mdcore.evaluation import Estimate, bits_per_token
 from mdcore.filters import FILTERS
 from mdcore.guidance import ClassifierFreeGuidance, guided
 from mdcore.hardware import matmul_dtype, pick_device
+from mdcore.pacing import paced
 from mdcore.registry import Registry, Spec
 from mdcore.sampling import SAMPLERS, Sampler, Start, Step
 from mdcore.schedules import SCHEDULES, MaskingSchedule
@@ -43,6 +44,7 @@ __all__ = [
     "guided",
     "load_checkpoint",
     "matmul_dtype",
+    "paced",
     "pick_device",
     "save_checkpoint",
     "score",

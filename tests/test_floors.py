@@ -18,6 +18,7 @@ FLOORS = {
     "mdcore.diffusion": 1,
     "mdcore.sampling": 2,
     "mdcore.guidance": 2,
+    "mdcore.pacing": 2,
     "mdcore.evaluation": 2,
     "mdcore.checkpoint": 2,
 }
