@@ -3,7 +3,7 @@ r"""A comparison as what its page reads: JSON lines in a string that only ever g
 {"compare": ID, "panels": [{"schedule", "grid", "sampler", "steps", "by_arrival"}, ...],
  "same_noise": ...}                          a new comparison begins
 {"state": "running", "message": ...}         of all of it; states are those of app.render
-{"curves": [{"alphas", "weights", "shares"}, ...]}   of each panel, see app.outline
+{"curves": [{"alphas", "weights", "shares", "masked"}, ...]}   of each panel, see app.outline
 [panel, {...}]                               a line of that panel's run, see app.render
 {"row": panel, "nfe": ..., ...}              what the table says of a panel
 {"order": [position, ...], "agreed": ...}    the order in which all panels reveal, if agreed

@@ -1,15 +1,18 @@
 """Schedules as curves to be drawn: alpha, weight, and how many masks each step should remove."""
 
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from app.panels import in_panel, read_panels
 from app.shelf import Shelf
-from mdcore.sampling import Sampler
+from app.state import MAX_TOKENS, RELOAD, check_whole
+from mdcore.sampling import SAMPLERS, Sampler
 from mdcore.schedules import SCHEDULES, MaskingSchedule
 
+Json = dict[str, Any]
 POINTS = 65
 """Of a curve over t in [0, 1], both ends among them."""
 
@@ -36,23 +39,43 @@ def shares(schedule: MaskingSchedule, sampler: Sampler, masked: int) -> list[flo
     return [before - after for before, after in pairwise(left)]
 
 
-def curves(schedule: MaskingSchedule, sampler: Sampler, masked: int) -> dict[str, Sequence[float]]:
-    """All of it, for a panel: alphas, weights and shares, rounded."""
+def curves(schedule: MaskingSchedule, sampler: Sampler, masked: int) -> Json:
+    """All of it, for a panel: alphas, weights and shares, rounded; and how many are masked."""
     drawn = {
         "alphas": alphas(schedule),
         "weights": weights(schedule),
         "shares": shares(schedule, sampler, masked),
     }
-    return {name: [float(f"{value:.4g}") for value in values] for name, values in drawn.items()}
+    rounded = {name: [float(f"{v:.4g}") for v in values] for name, values in drawn.items()}
+    return {"masked": masked, **rounded}
 
 
-def schedule_of(
-    shelf: Shelf, checkpoint: str | None, spec: dict[str, object] | None
-) -> MaskingSchedule:
-    """A schedule by its spec; for None the checkpoint's own, which is loaded for it."""
-    if spec is not None:
-        return SCHEDULES.build(spec)
-    return shelf.load(shelf.find(checkpoint).name).model.schedule
+def outline(shelf: Shelf, model: object, panels: object, masked: object) -> list[Json]:
+    """The curves of panels before they run.
+
+    Args:
+        shelf: where the model is; it is loaded only if a panel has the model's own schedule.
+        model: its name.
+        panels: as `read_panels` takes them.
+        masked: how many tokens are masked at the start; None for all.
+
+    Raises:
+        ValueError: there is no such model, or a panel is wrong.
+    """
+    if not isinstance(model, str):
+        raise ValueError(f"The model's name must be a string. {RELOAD}")
+    entry = shelf.find(model)
+    count: Any = entry.length if masked is None else masked
+    check_whole("masked", count, 1, MAX_TOKENS)
+    drawn = []
+    for number, panel in enumerate(read_panels(panels)):
+        with in_panel(number):
+            if panel.spec is None:
+                schedule = shelf.load(entry.name).model.schedule
+            else:
+                schedule = SCHEDULES.build(panel.spec)
+            drawn.append(curves(schedule, SAMPLERS.build(panel.rule), int(count)))
+    return drawn
 
 
 def _times(schedule: MaskingSchedule) -> Tensor:

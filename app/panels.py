@@ -40,6 +40,11 @@ class Panel:
         return {"name": self.schedule} if isinstance(self.schedule, str) else self.schedule
 
     @property
+    def rule(self) -> Spec:
+        """Of the sampler."""
+        return {"name": self.sampler, "steps": int(self.steps), "grid": self.grid}
+
+    @property
     def by_arrival(self) -> bool:
         """Whether the seed alone decides the order in which masks go."""
         return SAMPLERS[self.sampler].by_arrival
@@ -47,8 +52,7 @@ class Panel:
     def of(self, request: Request, number: int, *, same_noise: bool) -> Request:
         """The request as this panel, counted from 0, does it."""
         seed = request.seed if same_noise else (request.seed + number) % (MAX_SEED + 1)
-        sampler = {"name": self.sampler, "steps": int(self.steps), "grid": self.grid}
-        return replace(request, sampler=sampler, schedule=self.spec, seed=seed)
+        return replace(request, sampler=self.rule, schedule=self.spec, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 
 from app.chronicle import Chronicle
-from app.comparison import DRAWS, Side, bits_of, play_sides, prepare_sides, row_of
+from app.comparison import DRAWS, MAX_DRAWS, Side, bits_of, play_sides, prepare_sides, row_of
 from app.lane import Lane, Ticket
 from app.live import finish, performed, sample_of
 from app.logic import batches
 from app.panels import Comparison
 from app.render import Json
 from app.shelf import Shelf
+from app.state import check_whole
 
 
 def perform_comparison(
@@ -35,6 +36,7 @@ def complete_comparison(
     Raises:
         ValueError: it cannot be done.
     """
+    check_whole("draws", draws, 0, MAX_DRAWS)
     told = Chronicle(comparison)
     rows: list[Json] = []
     finish(lane, visitor, [told], lambda ticket: _compare(shelf, ticket, told, rows, draws))
