@@ -144,3 +144,9 @@ def test_compare(page: Page) -> None:
     page.click("#compare-generate")
     wait(page, "#compare-view .md-overall .md-status", "^Done in")
     check(page, "three runs", contrast=(390, 1280))
+
+
+def test_about_the_maths(page: Page) -> None:
+    page.get_by_role("tab", name="About the maths").click()
+    wait(page, "#about-lesson", "None of the models here learned its schedule")
+    check(page, "about", contrast=(390, 1280))

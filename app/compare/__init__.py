@@ -5,10 +5,13 @@ from pathlib import Path
 PARTS = ("chart", "plots", "table", "comparison")
 
 
-def script() -> str:
-    """JavaScript that defines the class Comparison, in the scope of the player's script."""
+def script(*parts: str) -> str:
+    """JavaScript that defines the class Comparison, or just some parts of it.
+
+    It stands in the scope of the player's script.
+    """
     folder = Path(__file__).parent
-    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
+    return "\n".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in parts or PARTS)
 
 
 def style() -> str:

@@ -1,6 +1,7 @@
 /* A chart: lines and bars over [0, 1] x [0, top], a colour and a dash for each panel. */
 
 const LETTERS = ['A', 'B', 'C'];
+const DECADES = [-2, 2]; // of the weight that are drawn
 
 class Chart {
   /** @param code the name that what is drawn has in the code, or '' */
@@ -46,4 +47,21 @@ class Chart {
     });
     return drawing('path', { ...attributes, d });
   }
+}
+
+/** Alpha and weight of some schedules, each with a colour and dash of its own. */
+function drawSchedules(alpha, weight, curves) {
+  const points = (values, from, change) => values.map((value, k) => [(k + from) / (values.length - 1 + from), change(value)]);
+  const lines = (key, from, change) => curves.map((curve, panel) => ({ panel, kind: 'line', points: points(curve[key], from, change) }));
+  alpha.draw(lines('alphas', 0, (value) => value), 1, '1', `alpha of ${curves.length} schedules, from 1 at t = 0 to 0 at t = 1`);
+  const [low, high] = DECADES;
+  const height = (value) => Math.max(0, Math.min(high, Math.log10(value)) - low);
+  const about = `loss weight of ${curves.length} schedules, log scale from ${10 ** low} to ${10 ** high}`;
+  weight.draw(lines('weights', 1, height), high - low, `${10 ** high}`, about);
+}
+
+/** A stroke of a panel's line, for legends. */
+function stroke(panel) {
+  const line = drawing('path', { class: 'md-line', 'data-panel': panel, d: 'M0 3H24' });
+  return drawing('svg', { viewBox: '0 0 24 6', width: 24, height: 6, 'aria-hidden': 'true' }, line);
 }

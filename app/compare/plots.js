@@ -1,7 +1,5 @@
 /* The charts of a comparison: what schedules plan, as Python sent it, and what runs did of it. */
 
-const DECADES = [-2, 2]; // of the weight that are drawn
-
 class Plots {
   constructor() {
     this.alpha = new Chart('Share still clean', 'alpha(t)', 't = 0', 't = 1');
@@ -29,19 +27,8 @@ class Plots {
     this.curves = curves;
     this.fits = fits;
     this.free = free;
-    this.#schedules();
+    drawSchedules(this.alpha, this.weight, curves);
     this.#paces();
-  }
-
-  #schedules() {
-    const { curves } = this;
-    const points = (values, from, change) => values.map((value, k) => [(k + from) / (values.length - 1 + from), change(value)]);
-    const alphas = curves.map(({ alphas }, panel) => ({ panel, kind: 'line', points: points(alphas, 0, (v) => v) }));
-    this.alpha.draw(alphas, 1, '1', `alpha of ${curves.length} schedules, from 1 at t = 0 to 0 at t = 1`);
-    const [low, high] = DECADES;
-    const height = (value) => Math.max(0, Math.min(high, Math.log10(value)) - low);
-    const weights = curves.map(({ weights }, panel) => ({ panel, kind: 'line', points: points(weights, 1, height) }));
-    this.weight.draw(weights, high - low, `${10 ** high}`, `loss weight of ${curves.length} schedules, log scale from ${10 ** low} to ${10 ** high}`);
   }
 
   /** What the runs revealed in each step, a list of [step, count] for each panel. */

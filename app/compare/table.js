@@ -52,7 +52,5 @@ class Figures {
 
 /** The letter of a panel, with a stroke of its line. */
 function badge(panel) {
-  const stroke = drawing('svg', { viewBox: '0 0 24 6', width: 24, height: 6, 'aria-hidden': 'true' });
-  stroke.append(drawing('path', { class: 'md-line', 'data-panel': panel, d: 'M0 3H24' }));
-  return node('span', { class: 'md-badge' }, LETTERS[panel], stroke);
+  return node('span', { class: 'md-badge' }, LETTERS[panel], stroke(panel));
 }
