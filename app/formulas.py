@@ -86,6 +86,12 @@ FORMULAS = (
         "late in sampling.",
     ),
     Formula(
+        "Its bound",
+        "Σ over masked n of weightₓ(t) (−log μₙ(xₙ)) − weightₓ(t) + Σᵥ weightᵥ(t) μₙ(v)",
+        "mdcore.diffusion.MD4.nelbo",
+        "With a weight for each token two terms more; they cancel where all weights are the same.",
+    ),
+    Formula(
         "Learning it",
         "∇ = ∇ bound + ½ (L₁ − L₂) ∇ (log q(z₁|x) − log q(z₂|x))",
         "mdcore.diffusion.GenMD4.loss",

@@ -9,6 +9,7 @@ import pytest
 import torch
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from readme import python_with
 from served import SlowShelf, served, wait
 from tiny_image import save_tiny_image_model
 from tiny_text import save_tiny_checkpoint
@@ -31,7 +32,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> SlowShelf:
 
 
 @pytest.fixture(scope="module")
-def address(shelf: SlowShelf) -> Iterator[str]:
+def address(browser: Any, shelf: SlowShelf) -> Iterator[str]:
+    # The browser has an event loop; without one gradio opens some and closes none.
     with served(build_interface(shelf)) as local:
         yield local
 
@@ -321,3 +323,17 @@ def test_the_endpoint_says_what_is_wrong(
     with pytest.raises(AppError) as caught:
         client.predict(**asked, api_name="/compare")
     assert message in str(caught.value)
+
+
+def test_the_program_in_the_readme_compares(
+    address: str, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    exec(python_with("/compare").replace("http://127.0.0.1:7860", address), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == "True"
+    assert [line.split()[0] for line in printed[-3:-1]] == ["linear", "cosine"]
+    assert [panel["text"][:16] for panel in names["compared"]["panels"]] == ["Once upon a time"] * 2
+    spec = {"name": "polynomial", "exponent": 3.0}
+    more = client.predict(panels=[{"schedule": spec}, {}], draws=0, api_name="/compare")
+    assert more["panels"][0]["schedule"] == "polynomial"

@@ -100,7 +100,8 @@ def test_a_model_without_exponents_is_told(shelf: Shelf, tmp_path: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def address(shelf: Shelf) -> Iterator[str]:
+def address(browser: Any, shelf: Shelf) -> Iterator[str]:
+    # The browser has an event loop; without one gradio opens some and closes none.
     with served(build_interface(shelf)) as local:
         yield local
 

@@ -51,7 +51,7 @@ class Lesson {
     const note = node(
       'p',
       { class: 'md-chart-note' },
-      'The area under a weight is infinite at t = 0, where almost nothing is masked; weight times the share masked is -alpha′. ' +
+      'What counts much is seldom masked: weight(t) times the share that is masked, 1 − alpha, is −alpha′. ' +
         'Cosine is MD4’s, 1 − cos(π/2 (1 − t)).',
     );
     return node('div', { class: 'md-player md-outcome' }, legend, charts, note);
@@ -69,11 +69,11 @@ class Lesson {
     const { name, about, alphas, weights } = this.data.schedules[Number(this.menu.value)];
     const alpha = Lesson.#between(alphas, t, 0);
     let masked = 0;
-    this.data.words.forEach(([word, u], k) => {
+    this.data.words.forEach(([, u], k) => {
       const clean = u < alpha;
       masked += !clean;
       this.words[k].dataset.state = clean ? 'shown' : 'masked';
-      this.words[k].setAttribute('aria-label', clean ? word : 'mask');
+      this.words[k].setAttribute('aria-hidden', String(!clean));
     });
     const weight = t * weights.length < 1 ? 'off the chart' : Lesson.#between(weights, t, 1).toFixed(2);
     const told =
