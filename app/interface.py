@@ -29,7 +29,9 @@ def build_interface(shelf: Shelf) -> gr.Blocks:
         with gr.Tabs(elem_id="md-tabs") as tabs:
             for tab in TABS:
                 with gr.Tab(tab.name, id=tab.name.lower()):
-                    entrances[tab.name.lower()] = tab.build(shelf, lane)
+                    entrance = tab.build(shelf, lane)
+                if entrance:
+                    entrances[tab.name.lower()] = entrance
         welcome(page, tabs, note, entrances, shelf, lane)
         page.load(None, js=_source("page.js"), api_visibility="private")
         page.unload(_leaver(lane))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.panels import FEWEST, MOST, OWN, Comparison
 from app.state import (
     MAX_SEED,
     OFFERED,
@@ -14,10 +15,15 @@ from app.state import (
     check_whole,
 )
 from mdcore.sampling import GRIDS, SAMPLERS
+from mdcore.schedules import SCHEDULES
 
 MAX_BYTES = 2048
-TEXTS = {"watch": "prompt", "infill": "text"}
+TEXTS = {"watch": "prompt", "infill": "text", "compare": "prompt"}
 """What a tab calls its text."""
+PACES = {"sampler": "name", "grid": "grid", "steps": "steps"}
+NOISES = ("same", "other")
+PANEL = ("schedule", "grid", "sampler", "steps")
+"""What a link says of each panel, with the panel's number behind it."""
 
 
 @dataclass
@@ -50,22 +56,53 @@ def write_link(request: Request, model: str) -> dict[str, str]:
     if not isinstance(request.raw, str | None):
         raise ValueError("A link cannot hold an image. Save the run as a page or as data.")
     tab = "infill" if request.raw is not None and not request.fill else "watch"
-    values = {
-        "tab": tab,
+    paces = {name: request.sampler[key] for name, key in PACES.items()}
+    values = {"tab": tab, "model": model, **paces, **_shared(request)}
+    if request.raw is None:
+        values["images"] = request.copies
+    if request.raw:
+        values[TEXTS[tab]] = _short("The text", request.raw)
+    return _written(values)
+
+
+def write_comparison_link(comparison: Comparison, model: str) -> dict[str, str]:
+    """The parameters of a link that makes a comparison again; else as `write_link`.
+
+    Raises:
+        ValueError: its text is too long, or a schedule has options.
+    """
+    request = comparison.request
+    values: dict[str, Any] = {
+        "tab": "compare",
         "model": model,
-        "sampler": request.sampler["name"],
-        "grid": request.sampler["grid"],
-        "steps": request.sampler["steps"],
+        "panels": len(comparison.panels),
+        "noise": NOISES[0] if comparison.same_noise else NOISES[1],
+        **_shared(request),
+    }
+    for number, panel in enumerate(comparison.panels, start=1):
+        if not isinstance(panel.schedule, str):
+            raise ValueError("A link cannot hold the options of a schedule. Save the run as data.")
+        values |= {f"{option}{number}": getattr(panel, option) for option in PANEL}
+    if isinstance(request.raw, str) and request.raw:
+        values[TEXTS["compare"]] = _short("The text", request.raw)
+    return _written(values)
+
+
+def _shared(request: Request) -> dict[str, Any]:
+    """What every run is asked for, whatever its tab."""
+    values: dict[str, Any] = {
         "temperature": next((f["temperature"] for f in request.filters if "temperature" in f), 1.0),
         "top_p": next((f["p"] for f in request.filters if "p" in f), 1.0),
         "seed": request.seed,
     }
     if request.raw is None:
-        values |= {"images": request.copies, "guidance": request.guidance}
+        values["guidance"] = request.guidance
     if request.label is not None:
         values["label"] = request.label
-    if request.raw:
-        values[TEXTS[tab]] = _short("The text", request.raw)
+    return values
+
+
+def _written(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"{v:.12g}" if isinstance(v, float) else str(v) for name, v in values.items()}
 
 
@@ -91,7 +128,7 @@ def read_link(parameters: Mapping[str, str], models: Mapping[str, Sequence[str]]
     if label is not None and label not in models.get(model or "", ()):
         del arrival.values["label"]
         arrival.problems.append(f"label is {label[:40]!r}; name a class of the link's model.")
-    texts = {name: arrival.values.pop(name, None) for name in TEXTS.values()}
+    texts = {name: arrival.values.pop(name, None) for name in dict.fromkeys(TEXTS.values())}
     text = texts.pop(TEXTS[arrival.tab])
     if text is not None:
         arrival.values["text"] = text
@@ -104,7 +141,7 @@ def read_link(parameters: Mapping[str, str], models: Mapping[str, Sequence[str]]
 
 
 def _readers(models: Sequence[str]) -> dict[str, Callable[[str], Any]]:
-    return {
+    readers: dict[str, Callable[[str], Any]] = {
         "tab": lambda value: _choice("tab", value, list(TEXTS)),
         "model": lambda value: _choice("model", value, models),
         "sampler": lambda value: _choice("sampler", value, list(SAMPLERS)),
@@ -118,6 +155,22 @@ def _readers(models: Sequence[str]) -> dict[str, Callable[[str], Any]]:
         "seed": lambda value: _whole("seed", value, 0, MAX_SEED),
         "prompt": lambda value: _short("prompt", value),
         "text": lambda value: _short("text", value),
+        "panels": lambda value: int(_choice("panels", value, [str(n) for n in (FEWEST, MOST)])),
+        "noise": lambda value: _choice("noise", value, NOISES) == NOISES[0],
+    }
+    for number in range(1, MOST + 1):
+        readers |= _panel_readers(number)
+    return readers
+
+
+def _panel_readers(number: int) -> dict[str, Callable[[str], Any]]:
+    schedule, grid, sampler, steps = (f"{name}{number}" for name in PANEL)
+    shared = [OWN, *(name for name in SCHEDULES if SCHEDULES[name].shared)]
+    return {
+        schedule: lambda value: _choice(schedule, value, shared),
+        grid: lambda value: _choice(grid, value, list(GRIDS)),
+        sampler: lambda value: _choice(sampler, value, list(SAMPLERS)),
+        steps: lambda value: _whole(steps, value, *OFFERED["steps"]),
     }
 
 

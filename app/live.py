@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from app.lane import Lane, Ticket
 from app.logic import Run, batches, play, play_all, prepare
@@ -13,11 +13,24 @@ from app.state import Frame, Request
 from app.uploads import png
 
 STOPPED = "Stopped before it began."
+T = TypeVar("T")
+
+
+class Told(Protocol):
+    """Something that visitors are told of as it happens, in a text that only ever grows."""
+
+    text: str
+
+    def note(self, state: str, message: str) -> str:
+        """Add a state to the text; returns the text."""
+        ...
 
 
 def perform(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> Iterator[str]:
     """The growing transcript of a run, of all its copies side by side; else as `perform_all`."""
-    return (text for (text,) in _perform(shelf, lane, request, visitor, [_transcript()]))
+    told = [_transcript()]
+    texts = performed(lane, visitor, told, lambda ticket: _run(shelf, request, ticket, told))
+    return (text for (text,) in texts)
 
 
 def perform_all(
@@ -35,19 +48,30 @@ def perform_all(
         ValueError: the run cannot be done; the transcripts have been told before.
     """
     told = [_transcript(row) for row in range(request.copies)]
-    return _perform(shelf, lane, request, visitor, told)
+    return performed(lane, visitor, told, lambda ticket: _run(shelf, request, ticket, told))
 
 
-def _perform(
-    shelf: Shelf, lane: Lane, request: Request, visitor: str, told: list[Transcript]
-) -> Iterator[tuple[str, ...]]:
+def performed(
+    lane: Lane, visitor: str, told: Sequence[Told], go: Callable[[Ticket], Iterator[T]]
+) -> Iterator[T | tuple[str, ...]]:
+    """What is told of something that has the model for itself, from the queue on.
+
+    Args:
+        lane: where it waits for its turn.
+        visitor: who asks.
+        told: what is told of the states on the way.
+        go: what to do, once it is its turn.
+
+    Raises:
+        ValueError: it cannot be done; that has been told before.
+    """
     try:
         with lane.join(visitor) as ticket:
             yield from _wait(ticket, told)
             if ticket.stopped.is_set():
                 yield _note(told, "stopped", STOPPED)
                 return
-            yield from _run(shelf, request, ticket, told)
+            yield from go(ticket)
     except ValueError as error:
         yield _note(told, "failed", str(error))
         raise
@@ -63,34 +87,46 @@ def complete(shelf: Shelf, lane: Lane, request: Request, visitor: str) -> dict[s
         ValueError: the run cannot be done.
     """
     told = [_transcript()]
+    finish(lane, visitor, told, lambda ticket: _run(shelf, request, ticket, told))
+    document = told[0].document()
+    last = document["lines"][-1]
+    return {
+        **sample_of(told[0]),
+        "seed": request.seed,
+        "nfe": last["nfe"],
+        "seconds": last["seconds"],
+        "trajectory": document,
+    }
+
+
+def sample_of(transcript: Transcript) -> dict[str, Any]:
+    """What a run of one copy made: its text, or its image as PNG in base64."""
+    (raw,) = transcript.decoded()
+    return {"text": raw} if isinstance(raw, str) else {"image": png(raw)}
+
+
+def finish(
+    lane: Lane, visitor: str, told: Sequence[Told], go: Callable[[Ticket], Iterator[object]]
+) -> None:
+    """Do something that has the model for itself to its end; else as `performed`."""
     with lane.join(visitor) as ticket:
         for _ in _wait(ticket, told):
             pass
         if ticket.stopped.is_set():
             raise ValueError(STOPPED)
-        for _ in _run(shelf, request, ticket, told):
+        for _ in go(ticket):
             pass
-    document = told[0].document()
-    end = document["lines"][-1]
-    (raw,) = told[0].decoded()
-    return {
-        **({"text": raw} if isinstance(raw, str) else {"image": png(raw)}),
-        "seed": request.seed,
-        "nfe": end["nfe"],
-        "seconds": end["seconds"],
-        "trajectory": document,
-    }
 
 
 def _transcript(row: int | None = None) -> Transcript:
     return Transcript(uuid.uuid4().hex[:8], row)
 
 
-def _note(told: list[Transcript], state: str, message: str) -> tuple[str, ...]:
+def _note(told: Sequence[Told], state: str, message: str) -> tuple[str, ...]:
     return tuple(transcript.note(state, message) for transcript in told)
 
 
-def _wait(ticket: Ticket, told: list[Transcript]) -> Iterator[tuple[str, ...]]:
+def _wait(ticket: Ticket, told: Sequence[Told]) -> Iterator[tuple[str, ...]]:
     ahead = ticket.wait(0)
     while ahead and not ticket.stopped.is_set():
         yield _note(told, "queued", f"Waiting: {ahead} ahead")
@@ -119,11 +155,12 @@ def _run(
         yield tuple(transcript.frames(frames) for transcript, frames in rows)
     seconds = time.perf_counter() - start
     yield tuple(
-        _end(transcript, run, frame, seconds) for transcript, frame in zip(told, last, strict=True)
+        end(transcript, run, frame, seconds) for transcript, frame in zip(told, last, strict=True)
     )
 
 
-def _end(transcript: Transcript, run: Run, last: Frame, seconds: float) -> str:
+def end(transcript: Transcript, run: Run, last: Frame, seconds: float) -> str:
+    """How a run ended, after its last frame."""
     seed = run.seeds[transcript.row or 0]
     facts = {
         "seconds": round(seconds, 3),

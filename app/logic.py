@@ -17,7 +17,9 @@ from mdcore.checkpoint import Checkpoint, ModelConfig
 from mdcore.diffusion import MD4
 from mdcore.filters import FILTERS
 from mdcore.guidance import guided
+from mdcore.pacing import paced
 from mdcore.sampling import SAMPLERS, Sampler, Start, Step
+from mdcore.schedules import SCHEDULES
 
 T = TypeVar("T")
 CANDIDATES = 5
@@ -33,7 +35,7 @@ class Run:
         request: what was asked for.
         name: of the checkpoint.
         checkpoint: the codec, and the model as it was trained.
-        model: the model as it is asked, guided if that is wanted.
+        model: the model as it is asked, guided and under another schedule if that is wanted.
         label: the class to be drawn, or None.
         sampler: with its filters.
         z: (B, L) long, on the model's device; its rows are alike.
@@ -104,6 +106,8 @@ def prepare(shelf: Shelf, request: Request) -> Run:
     checkpoint = shelf.load(name)
     label = _label(request.label, checkpoint.config)
     model = checkpoint.model
+    if request.schedule is not None:
+        model = paced(model, SCHEDULES.build(request.schedule, vocab_size=model.vocab_size))
     if label is not None and request.guidance != 1:
         model = guided(model, request.guidance, checkpoint.config.num_classes)
     sampler = SAMPLERS.build(

@@ -22,7 +22,7 @@ once DETAILED reveals have.
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -31,10 +31,10 @@ import torch
 from app.link import write_link
 from app.logic import Run, dtype_name
 from app.looks import looks, pieces_of
+from app.outline import POINTS, alphas, still_masked
 from app.state import Frame, Reveal
 
 FORMAT = 2
-PLAN_POINTS = 65
 DETAILED = 1024
 """Reveals of a run that are told with candidates; a position's first always is."""
 CANDIDATES = 5120
@@ -49,11 +49,13 @@ class Transcript:
     Args:
         run: an id no other run in this browser has.
         row: which copy of the run it tells of; None for all of them side by side, see app.logic.
+        link: how to make the run again, as `linked`, if it is part of something larger.
     """
 
-    def __init__(self, run: str, row: int | None = None) -> None:
+    def __init__(self, run: str, row: int | None = None, link: Json | None = None) -> None:
         self.text = ""
         self.row = row
+        self._link = link
         self._known: set[int] = set()
         self._untouched: set[int] = set()
         self._detailed = 0
@@ -109,7 +111,7 @@ class Transcript:
         stays = run.stays.repeat(len(run.z[self._rows])).tolist()
         header: Json = {
             **looks(run),
-            **_linked(run),
+            **(self._link or linked(lambda: write_link(request, run.name))),
             "model": run.name,
             "length": len(self.tokens),
             "vocab": run.model.vocab_size,
@@ -119,8 +121,8 @@ class Transcript:
             "filters": [dict(spec) for spec in request.filters],
             "given": _runs(self.tokens, stays),
             "holes": [[hole.start, hole.count, hole.words] for hole in run.holes],
-            "alphas": _alphas(run),
-            "plan": [round(share, 4) for share in _thinned(_plan(run), PLAN_POINTS)],
+            "alphas": [round(1000 * alpha) for alpha in alphas(run.model.schedule)],
+            "plan": [round(share, 4) for share in _thinned(_plan(run), POINTS)],
             "where": f"{run.z.device.type}, {dtype_name(run)}",
             "w": self._words(token for token in self.tokens if token != mask),
         }
@@ -201,30 +203,23 @@ class Transcript:
         return pieces_of(new, self._run.checkpoint.codec)
 
 
-def dump(line: Json) -> str:
+def dump(line: Json | list[Any]) -> str:
     """One line, compact; no "<", so that no text is ever taken for HTML on its way."""
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _linked(run: Run) -> Json:
-    """How to make the run again, or why a link cannot."""
+def linked(write: Callable[[], dict[str, str]]) -> Json:
+    """How to make a run again, or why a link cannot."""
     try:
-        return {"link": write_link(run.request, run.name)}
+        return {"link": write()}
     except ValueError as error:
         return {"unlinked": str(error)}
 
 
-def _alphas(run: Run) -> list[int]:
-    """Alpha at times evenly from 0 to 1, in thousandths; the mean over tokens if they differ."""
-    times = torch.linspace(0, 1, PLAN_POINTS).to(run.times)
-    return [round(1000 * alpha) for alpha in run.model.schedule.alpha(times).mean(-1).tolist()]
-
-
 def _plan(run: Run) -> list[float]:
     """The share of what is not given that the schedule expects to be masked at each time."""
-    hidden = run.model.schedule.hidden(run.times).mean(-1).detach()
     share = run.masked / (len(run.stays) - run.given)
-    return [share * value for value in (hidden / hidden[0]).tolist()]
+    return [share * left for left in still_masked(run.model.schedule, run.times)]
 
 
 def _runs(tokens: Sequence[int], selected: Sequence[bool]) -> list[list[Any]]:

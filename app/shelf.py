@@ -22,6 +22,7 @@ from mdcore.checkpoint import (
 )
 from mdcore.codecs import CODECS, Codec, ImageCodec, TextCodec
 from mdcore.registry import Spec
+from mdcore.schedules import SCHEDULES
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "checkpoints"
 PRESETS: dict[Kind, str] = {"text": "childrens-books", "image": "mnist"}
@@ -41,6 +42,7 @@ class Entry:
         classes: names of its classes, their numbers where they have none.
         parameters: numbers in the weights.
         step: training steps done.
+        schedule: name of the one it was trained with.
     """
 
     name: str
@@ -52,6 +54,12 @@ class Entry:
     classes: tuple[str, ...] = ()
     parameters: int = 0
     step: int = 0
+    schedule: str = ""
+
+    @property
+    def learned(self) -> bool:
+        """Whether it learned a schedule for each token, and so has to keep it."""
+        return bool(self.schedule) and not SCHEDULES[self.schedule].shared
 
 
 class Shelf:
@@ -211,6 +219,7 @@ def _describe(name: str, folder: Path) -> Entry:
             classes=ModelConfig(**model).classes,
             parameters=_count_parameters(folder / WEIGHTS_FILE),
             step=int(config.get("step", 0)),
+            schedule=model["schedule"]["name"],
         )
     except (TypeError, KeyError):
         problem = f"{folder / CONFIG_FILE} lacks the model's description; copy it again."

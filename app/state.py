@@ -70,6 +70,7 @@ class Request:
         guidance: scale of classifier-free guidance towards the class.
         copies: how many samples are drawn side by side.
         draft: a frame to go on from, in place of the text.
+        schedule: a spec of SCHEDULES to remove the masks by; None for the model's own.
         seed: of the first copy's generator; each further copy has the next one.
     """
 
@@ -83,6 +84,7 @@ class Request:
     guidance: float = 1.0
     copies: int = 1
     draft: Draft | None = None
+    schedule: Spec | None = None
 
     @property
     def kind(self) -> Kind | None:

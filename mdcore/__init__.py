@@ -17,6 +17,7 @@ from mdcore.filters import FILTERS
 from mdcore.guidance import ClassifierFreeGuidance, guided
 from mdcore.hardware import matmul_dtype, pick_device
 from mdcore.objectives import OBJECTIVES, Model
+from mdcore.pacing import paced
 from mdcore.registry import Registry, Spec
 from mdcore.sampling import SAMPLERS, Sampler, Start, Step
 from mdcore.schedules import SCHEDULES, MaskingSchedule
@@ -50,6 +51,7 @@ __all__ = [
     "load_any_checkpoint",
     "load_checkpoint",
     "matmul_dtype",
+    "paced",
     "pick_device",
     "save_checkpoint",
     "score",

@@ -63,33 +63,6 @@ def _at_tokens(values: Tensor, x: Tensor) -> Tensor:
     return values.gather(-1, x) if values.shape[-1] > 1 else values.expand_as(x)
 
 
-class Retimed(nn.Module):
-    """A Denoiser with time input under another schedule than it was trained with."""
-
-    time_conditioned = True
-
-    def __init__(
-        self, denoiser: nn.Module, own: MaskingSchedule, schedule: MaskingSchedule
-    ) -> None:
-        super().__init__()
-        self.denoiser = denoiser
-        self.own = own
-        self.schedule = schedule
-
-    def forward(
-        self,
-        z_t: Tensor,
-        t: Tensor,
-        condition: Tensor | None = None,
-        *,
-        select: Tensor | None = None,
-    ) -> Tensor:
-        """The network's logits at the time of its own schedule that has the alpha of t."""
-        own_t = self.own.time(self.schedule.alpha(t.double()).squeeze(-1))
-        logits: Tensor = self.denoiser(z_t, own_t.float(), condition, select=select)
-        return logits
-
-
 class MD4(nn.Module):
     """Masked diffusion with a denoiser and a schedule; is itself a Denoiser.
 
@@ -129,27 +102,6 @@ class MD4(nn.Module):
     def time_conditioned(self) -> bool:
         """Whether the logits depend on t."""
         return bool(self.denoiser.time_conditioned)
-
-    def with_schedule(self, schedule: MaskingSchedule) -> "MD4":
-        """The same network, its weights shared, under another schedule.
-
-        A network with time input is given the time at which its own schedule has the same alpha.
-
-        Raises:
-            ValueError: one of the schedules is not shared by all tokens.
-        """
-        for part in (self.schedule, schedule):
-            if not part.shared:
-                raise ValueError(
-                    f"{type(part).__name__} has an alpha for each token, and no other schedule "
-                    "passes through its states; use schedules shared by all tokens."
-                )
-        denoiser = self.denoiser
-        if self.time_conditioned:
-            denoiser = Retimed(denoiser, self.schedule, schedule)
-        model = MD4(denoiser, schedule, self.vocab_size)
-        model.compute_dtype = self.compute_dtype
-        return model.train(self.training)
 
     def forward(
         self,

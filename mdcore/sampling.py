@@ -170,6 +170,10 @@ class Sampler(abc.ABC):
 
     remasks = False
     """Whether a token may become a mask again."""
+    by_arrival = False
+    """Whether masks go in the order of numbers that are drawn at the start and depend on the seed
+    alone: under every shared schedule, on every grid, the seed then reveals in the same order and
+    draws each value with the same number."""
 
     def __init__(
         self, steps: int = 64, grid: str = "uniform", filters: Sequence[Filter] = ()
@@ -317,6 +321,8 @@ def _reveal_best(
 class Ancestral(Sampler):
     """The reverse process on a grid of times: the model's own distribution as T grows."""
 
+    by_arrival = True
+
     def _advance(self, chain: _Chain, t: Tensor, s: Tensor) -> Move:
         if not chain.model.schedule.shared:
             return _reverse(chain, t, s, torch.zeros_like(chain.level))
@@ -333,6 +339,8 @@ class FirstHitting(Sampler):
     The reverse process in continuous time, without error. Steps and grid play no part: there is a
     step for each mask. Needs a schedule shared by all tokens.
     """
+
+    by_arrival = True
 
     def times(self, schedule: MaskingSchedule, masked: int, t: float = 1.0) -> Tensor:
         """The times at which the schedule expects one more token each, (masked + 1,) float64."""

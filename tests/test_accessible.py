@@ -132,3 +132,21 @@ def test_infill_of_a_picture(page: Page) -> None:
     page.click("#infill-go-picture")
     wait(page, "#infill-picture .md-status", "^Done in")
     check(page, "three results", contrast=(390, 1280))
+
+
+def test_compare(page: Page) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_selector("#compare-view .md-chart .md-line")
+    check(page, "fresh", contrast=())
+    page.click("#compare-count label:has-text('3')")
+    page.click("#compare-model input")
+    page.get_by_role("option", name="tiny (").click()
+    page.click("#compare-generate")
+    wait(page, "#compare-view .md-overall .md-status", "^Done in")
+    check(page, "three runs", contrast=(390, 1280))
+
+
+def test_about_the_maths(page: Page) -> None:
+    page.get_by_role("tab", name="About the maths").click()
+    wait(page, "#about-lesson", "None of the models here learned its schedule")
+    check(page, "about", contrast=(390, 1280))

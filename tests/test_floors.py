@@ -19,6 +19,7 @@ FLOORS = {
     "mdcore.diffusion": 1,
     "mdcore.sampling": 2,
     "mdcore.guidance": 2,
+    "mdcore.pacing": 2,
     "mdcore.autoregressive": 2,
     "mdcore.objectives": 3,
     "mdcore.evaluation": 4,

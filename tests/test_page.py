@@ -281,4 +281,5 @@ def test_the_endpoint_answers_a_program(page_of: str) -> None:
         "/infill_text",
         "/generate_image",
         "/infill_image",
+        "/compare",
     }

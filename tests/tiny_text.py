@@ -14,7 +14,13 @@ SENTENCES = [
 ]
 
 
-def save_tiny_checkpoint(folder: Path, *, length: int = 48, schedule: str = "linear") -> Path:
+def save_tiny_checkpoint(
+    folder: Path,
+    *,
+    length: int = 48,
+    schedule: str = "linear",
+    time_conditioned: bool = False,
+) -> Path:
     codec = BPE.train(SENTENCES * 4, 320, length)
     config = ModelConfig(
         codec={"name": "bpe", "vocab_size": codec.vocab_size, "length": length},
@@ -24,7 +30,7 @@ def save_tiny_checkpoint(folder: Path, *, length: int = 48, schedule: str = "lin
             "width": 32,
             "depth": 1,
             "heads": 2,
-            "time_conditioned": schedule == "learned_polynomial",
+            "time_conditioned": time_conditioned or schedule == "learned_polynomial",
         },
     )
     with torch.random.fork_rng():

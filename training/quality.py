@@ -24,6 +24,7 @@ from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate
 from mdcore.hardware import DeviceName, pick_device
 from mdcore.sampling import GRIDS, SAMPLERS
+from mdcore.pacing import paced
 from mdcore.schedules import SCHEDULES
 from training.chart import Chart, Series
 from training.command import command
@@ -88,7 +89,7 @@ def draw(
     model: MD4, case: Case, length: int, seeds: range, batch_size: int
 ) -> tuple[Tensor, list[int]]:
     """Samples (n, length) on the CPU, one a seed, and the network calls of each batch."""
-    other = model.with_schedule(SCHEDULES.build({"name": case.schedule}))
+    other = paced(model, SCHEDULES.build({"name": case.schedule}))
     sampler = SAMPLERS.build({"name": "ancestral", "steps": case.steps, "grid": case.grid})
     device = next(model.parameters()).device
     samples, calls = [], []

@@ -23,6 +23,7 @@ from mdcore.diffusion import MD4
 from mdcore.draws import low_discrepancy_times, uniform
 from mdcore.evaluation import Estimate, estimate
 from mdcore.hardware import DeviceName, pick_device
+from mdcore.pacing import paced
 from mdcore.schedules import SCHEDULES
 from training.chart import Chart, Series, stacked
 from training.command import command
@@ -121,7 +122,7 @@ def draw_pairs(
 
 def measure(model: MD4, schedule: str, times: str, batches: Iterable[Examples], seed: int) -> Noise:
     """The noise of a schedule by name, with the same network and, each time, the same seed."""
-    other = model.with_schedule(SCHEDULES.build({"name": schedule}))
+    other = paced(model, SCHEDULES.build({"name": schedule}))
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     pairs = list(draw_pairs(other, batches, times, generator=generator))

@@ -25,7 +25,7 @@ class SlowShelf(Shelf):
         known = self.is_loaded(name)
         checkpoint = super().load(name)
         if not known:
-            checkpoint.model.register_forward_pre_hook(lambda *_: time.sleep(self.seconds))
+            checkpoint.model.denoiser.register_forward_pre_hook(lambda *_: time.sleep(self.seconds))
         return checkpoint
 
 

@@ -22,6 +22,7 @@ class Transport {
     this.steps = 0;
     this.playing = false;
     this.looping = false;
+    this.leader = null; // a transport that moves this one and others; visitors then move that one
     this.range = node('input', {
       type: 'range',
       class: 'md-scrub',
@@ -61,6 +62,10 @@ class Transport {
 
   /** Go to a step and stay there. */
   seek(step) {
+    if (this.leader) {
+      this.leader.seek((step * this.leader.steps) / (this.steps || 1));
+      return;
+    }
     this.pause();
     this.#move(step);
   }
@@ -130,6 +135,7 @@ class Transport {
 
   /** Keys of the player; returns whether the key was one of them. */
   key(event) {
+    if (this.leader) return this.leader.key(event);
     const native = event.target.matches('input, select');
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.type === 'text') return false;
     if (event.key === 'k' || event.key === 'K') this.toggle();

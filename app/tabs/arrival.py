@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -24,9 +24,6 @@ BEGIN = """(note) => {
   requestAnimationFrame(look);
 }"""
 
-# in the order of a form
-SAMPLING = ("steps", "sampler", "grid", "temperature", "top_p", "guidance", "seed")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entrance:
@@ -36,26 +33,28 @@ class Entrance:
         text: the prompt, or the text with holes.
         form: how to sample.
         go: the button that lets a run begin.
-        copies: how many images, if that can be chosen.
+        more: what else a link may say, by the name of its parameter.
     """
 
     text: gr.components.Component
     form: Form
     go: gr.Button
-    copies: gr.components.Component | None = None
+    more: Mapping[str, gr.components.Component] = field(default_factory=dict)
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What is set when somebody arrives."""
         form = self.form
-        more = [self.copies] if self.copies else []
-        return [self.text, form.model, form.problems, form.label, *form.sampling, *more]
+        parts = [self.text, form.model, form.problems, form.label]
+        return [*parts, *form.inputs, *self.more.values()]
 
     def updates(
         self, menu: Menu, classes: Mapping[str, Sequence[str]], arrival: Arrival | None
     ) -> list[Any]:
         """An update for each output; `classes` are those of each model."""
-        values = arrival.values if arrival else {}
+        values = dict(arrival.values) if arrival else {}
+        if "seed" in values:
+            values["lock"] = True
         model = values.get("model")
         label = values.get("label", gr.skip())
         if "label" in values:
@@ -66,9 +65,7 @@ class Entrance:
             gr.skip() if same else gr.update(**menu.shown(model)),
             gr.update(value=menu.problems, visible=bool(menu.problems)),
             label,
-            *(values.get(name, gr.skip()) for name in SAMPLING),
-            True if "seed" in values else gr.skip(),
-            *([values.get("images", gr.skip())] if self.copies else []),
+            *(values.get(name, gr.skip()) for name in (*self.form.sampling, *self.more)),
         ]
 
 

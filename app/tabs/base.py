@@ -52,11 +52,11 @@ class Tab:
     Attributes:
         name: on the tab, and in a link to it.
         build: makes its components inside the open tab, adds its endpoints, and says where a link
-            leads in it.
+            leads in it, if one can.
     """
 
     name: str
-    build: Callable[[Shelf, Lane], Entrance]
+    build: Callable[[Shelf, Lane], Entrance | None]
 
 
 def questions(shelf: Shelf, lane: Lane) -> list[Callable[[Any], Any]]:

@@ -49,20 +49,31 @@ class Form:
         menu: what the model was chosen from when the page was built.
         problems: tells which checkpoints cannot be used.
         label: names a class, "" for any; there if the model has classes.
-        sampling: steps, sampler, grid, temperature, top-p, guidance, seed and whether to keep it.
-        seed: the one of them that shows the seed that was used.
+        sampling: what Settings asks for, by its name there; and "lock", whether to keep the seed.
     """
 
     model: gr.Dropdown
     menu: Menu
     problems: gr.HTML
     label: gr.Dropdown
-    sampling: list[gr.components.Component]
-    seed: gr.Number
+    sampling: dict[str, gr.components.Component]
+
+    @property
+    def seed(self) -> gr.components.Component:
+        """Shows the seed that was used."""
+        return self.sampling["seed"]
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """What `chosen` reads."""
+        return list(self.sampling.values())
 
 
-def sampling_form(shelf: Shelf, tab: str, kind: Kind | None) -> Form:
-    """The form for models of a kind, or of all; the ids of its parts begin with the tab's name."""
+def sampling_form(shelf: Shelf, tab: str, kind: Kind | None, *, paced: bool = True) -> Form:
+    """The form for models of a kind, or of all; the ids of its parts begin with the tab's name.
+
+    With `paced` it asks for steps, sampler and grid too.
+    """
     menu = model_menu(shelf, kind)
     model = gr.Dropdown(label="Model", elem_id=f"{tab}-model", filterable=False, **menu.shown())
     problems = gr.HTML(
@@ -75,16 +86,22 @@ def sampling_form(shelf: Shelf, tab: str, kind: Kind | None) -> Form:
     classes = class_menu(_classes(first), "")
     label = gr.Dropdown(label="Class", elem_id=f"{tab}-label", filterable=False, **classes)
     guidance = _slider(tab, "guidance", 0.1, info=GUIDANCE, visible=classes["visible"])
-    sampling = _sampling_form(tab, _usual_grid(first))
+    sampling: dict[str, gr.components.Component] = {}
+    if paced:
+        sampling |= {"steps": steps_slider(tab), "sampler": sampler_menu(tab)}
+    with gr.Accordion("More", open=False, elem_id=f"{tab}-more"):
+        if paced:
+            sampling["grid"] = grid_menu(tab, _usual_grid(first))
+        sampling["temperature"] = _slider(tab, "temperature", 0.05)
+        sampling["top_p"] = _slider(tab, "top_p", 0.01)
     seed, lock = _seed_row(tab)
-    _adapt(shelf, model, label, guidance, grid=sampling[2])
+    _adapt(shelf, model, label, guidance, grid=sampling.get("grid"))
     return Form(
         model=model,
         menu=menu,
         problems=problems,
         label=label,
-        sampling=[*sampling, guidance, seed, lock],
-        seed=seed,
+        sampling=sampling | {"guidance": guidance, "seed": seed, "lock": lock},
     )
 
 
@@ -123,7 +140,7 @@ def _adapt(
     model: gr.Dropdown,
     label: gr.Dropdown,
     guidance: gr.Slider,
-    grid: gr.components.Component,
+    grid: gr.components.Component | None,
 ) -> None:
     """Let the form follow the model: its classes; and its kind's usual grid, if a visitor chose."""
     quiet: dict[str, Any] = {
@@ -138,25 +155,20 @@ def _adapt(
         return [gr.update(**menu), gr.update(visible=menu["visible"])]
 
     model.change(follow, [model, label], [label, guidance], **quiet)
-    model.input(lambda name: _usual_grid(entry_of(shelf, name)), model, grid, **quiet)
+    if grid is not None:
+        model.input(lambda name: _usual_grid(entry_of(shelf, name)), model, grid, **quiet)
 
 
-def chosen(*values: Any) -> Settings:
-    """The settings in a form; a seed that is not kept is rolled anew.
+def chosen(form: Form, values: Sequence[Any]) -> Settings:
+    """The settings in a form, from the values of its inputs; a seed not kept is rolled anew.
 
     Raises:
         ValueError: a value is of the wrong type or out of range.
     """
-    steps, sampler, grid, temperature, top_p, guidance, number, locked = values
-    return Settings(
-        steps=steps,
-        sampler=sampler,
-        grid=grid,
-        temperature=temperature,
-        top_p=top_p,
-        guidance=guidance,
-        seed=number if locked else random.randrange(MAX_SEED),
-    )
+    given = dict(zip(form.sampling, values, strict=True))
+    if not given.pop("lock"):
+        given["seed"] = random.randrange(MAX_SEED)
+    return Settings(**given)
 
 
 def model_menu(shelf: Shelf, kind: Kind | None) -> Menu:
@@ -189,8 +201,9 @@ def _slider(tab: str, name: str, step: float, **extra: Any) -> gr.Slider:
     )
 
 
-def _sampling_form(tab: str, usual_grid: str) -> list[gr.components.Component]:
-    steps = gr.Slider(
+def steps_slider(tab: str) -> gr.Slider:
+    """How many steps."""
+    return gr.Slider(
         *OFFERED["steps"],
         64,
         step=1,
@@ -199,6 +212,10 @@ def _sampling_form(tab: str, usual_grid: str) -> list[gr.components.Component]:
         buttons=[],
         precision=0,
     )
+
+
+def sampler_menu(tab: str) -> gr.Dropdown:
+    """The samplers, each with what it does."""
     names = list(SAMPLERS)
     sampler = gr.Dropdown(
         [(name.replace("_", " ").capitalize(), name) for name in names],
@@ -217,16 +234,17 @@ def _sampling_form(tab: str, usual_grid: str) -> list[gr.components.Component]:
         show_progress="hidden",
         api_visibility="private",
     )
-    with gr.Accordion("More", open=False, elem_id=f"{tab}-more"):
-        grid = gr.Radio(
-            [(name.capitalize(), name) for name in GRIDS],
-            value=usual_grid,
-            label="Time grid",
-            elem_id=f"{tab}-grid",
-        )
-        temperature = _slider(tab, "temperature", 0.05)
-        top_p = _slider(tab, "top_p", 0.01)
-    return [steps, sampler, grid, temperature, top_p]
+    return sampler
+
+
+def grid_menu(tab: str, usual: str) -> gr.Radio:
+    """The time grids."""
+    return gr.Radio(
+        [(name.capitalize(), name) for name in GRIDS],
+        value=usual,
+        label="Time grid",
+        elem_id=f"{tab}-grid",
+    )
 
 
 def _seed_row(tab: str) -> tuple[gr.Number, gr.Checkbox]:

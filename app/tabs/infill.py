@@ -97,10 +97,10 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
         request: gr.Request, raw: str, name: str | None, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         with told():
-            asked = chosen(*values).request(name, raw, fill=False, copies=ALTERNATIVES)
+            asked = chosen(form, values).request(name, raw, fill=False, copies=ALTERNATIVES)
             yield from streamed(shelf, lane, asked, request, apart=True)
 
-    wire(go.click, fill, [text, form.model, *form.sampling], [*views, form.seed, stop])
+    wire(go.click, fill, [text, form.model, *form.inputs], [*views, form.seed, stop])
     wire_branches(shelf, lane, form, views, stop)
     wishes = pictures.Wishes(painter=painter, count=count, form=form)
     pictures.wire_painter(shelf, lane, wishes, fill_picture, result, stop)

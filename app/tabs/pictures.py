@@ -81,6 +81,7 @@ def wire_painter(
     stop: gr.Button,
 ) -> None:
     """Let a button fill in what is painted over."""
+    form = wishes.form
 
     def fill(
         request: gr.Request,
@@ -92,10 +93,9 @@ def wire_painter(
     ) -> Iterator[tuple[Any, ...]]:
         with told():
             image = read_painting(painting, shelf.image_codec(name))
-            asked = chosen(*values).picture(name, image, label=label or None, copies=copies)
+            asked = chosen(form, values).picture(name, image, label=label or None, copies=copies)
             yield from streamed(shelf, lane, asked, request)
 
-    form = wishes.form
-    inputs = [wishes.painter, wishes.count, form.model, form.label, *form.sampling]
+    inputs = [wishes.painter, wishes.count, form.model, form.label, *form.inputs]
     wire(go.click, fill, inputs, [result, form.seed, stop])
     wire_branches(shelf, lane, form, [result], stop)

@@ -47,11 +47,16 @@ def streamed(
         apart: whether each copy has a player of its own; else one shows them all.
     """
     visitor = request.session_hash or ""
-    once = (asked.seed, gr.update(interactive=True))
-    with suppress(ValueError):  # the players have told it
-        together = ((text,) for text in perform(shelf, lane, asked, visitor))
-        for transcripts in perform_all(shelf, lane, asked, visitor) if apart else together:
-            yield *transcripts, *once
+    together = ((text,) for text in perform(shelf, lane, asked, visitor))
+    yield from shown(perform_all(shelf, lane, asked, visitor) if apart else together, asked.seed)
+
+
+def shown(texts: Iterator[tuple[str, ...]], seed: int) -> Iterator[tuple[Any, ...]]:
+    """Growing texts as outputs: each of them, the seed, and a Stop that wakes."""
+    once = (seed, gr.update(interactive=True))
+    with suppress(ValueError):  # the texts have told it
+        for text in texts:
+            yield *text, *once
             once = (gr.skip(), gr.skip())
 
 
@@ -97,8 +102,8 @@ def wire_branches(
 
     def resume(request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[tuple[Any, ...]]:
         with told():
-            asked = chosen(*values).resume(event._data)
+            asked = chosen(form, values).resume(event._data)
             yield from streamed(shelf, lane, asked, request)
 
     for view in views:
-        wire(view.resume, resume, form.sampling, [view, form.seed, stop])
+        wire(view.resume, resume, form.inputs, [view, form.seed, stop])

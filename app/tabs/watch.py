@@ -36,20 +36,20 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
         request: gr.Request, text: str, images: Any, name: str | None, label: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         with told():
-            settings = chosen(*values)
+            settings = chosen(form, values)
             if draws(shelf, name):
                 asked = settings.picture(name, label=label or None, copies=images)
             else:
                 asked = settings.request(name, text, fill=True)
             yield from streamed(shelf, lane, asked, request)
 
-    inputs = [prompt, copies, form.model, form.label, *form.sampling]
+    inputs = [prompt, copies, form.model, form.label, *form.inputs]
     wire(go.click, generate, inputs, [view, form.seed, stop])
     wire_branches(shelf, lane, form, [view], stop)
     _follow(shelf, form, prompt, copies)
     _add_endpoint(shelf, lane)
     add_image_endpoints(shelf, lane)
-    return Entrance(text=prompt, form=form, go=go, copies=copies)
+    return Entrance(text=prompt, form=form, go=go, more={"images": copies})
 
 
 def _subject() -> tuple[gr.Textbox, gr.Radio]:
