@@ -23,8 +23,8 @@ from mdcore.checkpoint import load_checkpoint
 from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate
 from mdcore.hardware import DeviceName, pick_device
-from mdcore.sampling import GRIDS, SAMPLERS
 from mdcore.pacing import paced
+from mdcore.sampling import GRIDS, SAMPLERS
 from mdcore.schedules import SCHEDULES
 from training.chart import Chart, Series
 from training.command import command
