@@ -9,7 +9,6 @@ r"""A comparison as what its page reads: JSON lines in a string that only ever g
 {"order": [position, ...], "agreed": ...}    the order in which all panels reveal, if agreed
 """
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -87,9 +86,9 @@ class Chronicle:
             fresh = transcript.text[self._read[number] :]
             self._read[number] += len(fresh)
             for line in fresh.splitlines():
-                self._add([number, json.loads(line)])
+                self.text += f"[{number},{line}]\n"
         return self.text
 
-    def _add(self, line: Json | list[Any]) -> str:
+    def _add(self, line: Json) -> str:
         self.text += dump(line) + "\n"
         return self.text

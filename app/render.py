@@ -203,7 +203,7 @@ class Transcript:
         return pieces_of(new, self._run.checkpoint.codec)
 
 
-def dump(line: Json | list[Any]) -> str:
+def dump(line: Json) -> str:
     """One line, compact; no "<", so that no text is ever taken for HTML on its way."""
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 

@@ -232,6 +232,7 @@ def test_a_learned_schedule_stays_and_the_page_says_why(come: Callable[..., Page
 
 def test_pictures(come: Callable[..., Page]) -> None:
     page = come()
+    page.fill("#compare-prompt textarea", "is hidden, and plays no part")
     page.click("#compare-model input")
     page.get_by_role("option", name="tiny-picture").click()
     page.wait_for_selector("#compare-label")

@@ -66,11 +66,7 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
                     min_width=220,
                     elem_id="compare-prompt",
                 )
-                with gr.Row(elem_classes="md-actions"):
-                    go = gr.Button(
-                        "Generate", variant="primary", elem_id="compare-generate", min_width=130
-                    )
-                    stop = stop_button(lane, "compare")
+                go, stop = _actions(lane)
             panels = panel_form(shelf)
         with gr.Column(scale=3, min_width=280, elem_classes="md-panel"):
             form = sampling_form(shelf, "compare", None, paced=False)
@@ -79,32 +75,31 @@ def build(shelf: Shelf, lane: Lane) -> Entrance:
             )
     view = _view(shelf, lane)
 
-    def generate(
-        request: gr.Request,
-        text: str,
-        name: str | None,
-        label: str,
-        noise: bool,
-        count: int,
-        *values: Any,
-    ) -> Iterator[tuple[Any, ...]]:
+    def generate(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         with told():
-            settled = len(values) - len(form.inputs)
-            settings = chosen(form, values[settled:])
+            text, name, label, noise, *more = values
+            settled = len(more) - len(form.inputs)
+            settings = chosen(form, more[settled:])
+            text = "" if draws(shelf, name) else text  # the prompt is hidden, but not forgotten
             asked = Comparison(
-                panels=read_panels(panels.read(count, values[:settled])),
+                panels=read_panels(panels.read(more[:settled])),
                 request=_request(shelf, settings, name, text, label or None),
                 same_noise=bool(noise),
             )
             texts = perform_comparison(shelf, lane, asked, request.session_hash or "")
             yield from shown(((text,) for text in texts), settings.seed)
 
-    subject = [prompt, form.model, form.label, same]
-    inputs = [*subject, *panels.inputs, *form.inputs]
+    inputs = [prompt, form.model, form.label, same, *panels.inputs, *form.inputs]
     wire(go.click, generate, inputs, [view, form.seed, stop])
     _wire_form(shelf, form, panels, prompt, view)
     _add_endpoint(shelf, lane)
     return Entrance(text=prompt, form=form, go=go, more={"noise": same, **panels.named})
+
+
+def _actions(lane: Lane) -> tuple[gr.Button, gr.Button]:
+    with gr.Row(elem_classes="md-actions"):
+        go = gr.Button("Generate", variant="primary", elem_id="compare-generate", min_width=130)
+        return go, stop_button(lane, "compare")
 
 
 def _view(shelf: Shelf, lane: Lane) -> gr.HTML:

@@ -51,8 +51,9 @@ class PanelForm:
         names = [f"{option}{k}" for k in range(1, MOST + 1) for option in PANEL]
         return dict(zip(["panels", *names], self.inputs, strict=True))
 
-    def read(self, count: object, values: Sequence[Any]) -> list[dict[str, Any]]:
-        """The panels that are shown, from the values of the inputs after the count."""
+    def read(self, values: Sequence[Any]) -> list[dict[str, Any]]:
+        """The panels that are shown, from the values of the inputs."""
+        count, *values = values
         shown = count if isinstance(count, int) else FEWEST
         rows = (values[k : k + len(PANEL)] for k in range(0, len(values), len(PANEL)))
         panels = [dict(zip(PANEL, row, strict=True)) for row in rows]
