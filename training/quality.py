@@ -209,7 +209,7 @@ def run(arguments: Arguments) -> None:
     known, rows = log.rows(), []
     seeds = range(arguments.seed, arguments.seed + arguments.count)
     unit = judge.unit
-    shown = Table({"schedule": 10, "grid": 7, "steps": 5, "calls": 6, "seconds": 8, unit: 16}
+    shown = Table({"schedule": 10, "grid": 7, "steps": 5, "calls": 6, "seconds": 8, unit: 18}
                   | {"entropy": 7})  # fmt: skip
     print(shown.head, flush=True)
     for case in tqdm(list(cases(arguments.steps)), unit="row"):
