@@ -1,8 +1,8 @@
 /* The maths, to be tried: a sentence at any time t, the weight there, and learned exponents. */
 
 const NOBODY =
-  'None of the models here learned its schedule. A config with the schedule {"name": "learned_polynomial"} and a backbone ' +
-  'with "time_conditioned": true trains one; start the page with the folder of its checkpoint, and its exponents are shown here.';
+  'None of the models here learned its schedule. Train one with python -m training.train letters-genmd4 --data FOLDER, ' +
+  'start the page with --checkpoints runs/letters-genmd4, and its exponents are shown here.';
 
 class Lesson {
   /** @param data as app/formulas.py gives it; @param ask learned(name or null) of the server */
