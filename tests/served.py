@@ -4,7 +4,7 @@ from typing import Any
 
 from app.measure.stand import SlowShelf, served
 
-__all__ = ["SlowShelf", "served", "wait"]
+__all__ = ["SlowShelf", "fits", "served", "wait"]
 
 
 def wait(page: Any, selector: str, pattern: str) -> str:
@@ -16,3 +16,12 @@ def wait(page: Any, selector: str, pattern: str) -> str:
         there = page.locator(selector).all_text_contents()
         raise AssertionError(f"{selector} says {there}, never {pattern!r}") from error
     return str(page.inner_text(selector))
+
+
+def fits(page: Any, width: int) -> None:
+    """The page, laid out anew after it was resized, is no wider than that."""
+    found = "document.documentElement.scrollWidth"
+    try:
+        page.wait_for_function(f"(width) => {found} <= width", arg=width, polling=20)
+    except Exception as error:
+        raise AssertionError(f"the page is {page.evaluate(found)} wide") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from served import served, wait
+from served import fits, served, wait
 from tiny_text import save_tiny_checkpoint
 
 from app.interface import build_interface
@@ -310,7 +310,7 @@ def test_a_phone_keeps_stop_in_reach(page: Page) -> None:
     assert 0 <= box["y"] <= 450
     page.locator(f"{WATCH} .md-stop").click()
     wait(page, f"{WATCH} .md-status", "^Stopped|^Done")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    fits(page, 390)
 
 
 def test_the_legend_is_seen_without_scrolling(page: Page) -> None:

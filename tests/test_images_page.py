@@ -13,7 +13,7 @@ import pytest
 import torch
 from gradio_client import Client
 from PIL import Image
-from served import SlowShelf, served, wait
+from served import SlowShelf, fits, served, wait
 from tiny_image import CLASSES, save_tiny_image_model
 from tiny_text import save_tiny_checkpoint
 
@@ -372,7 +372,7 @@ def test_a_phone_in_the_dark_shows_all_of_it(come: Callable[..., Page]) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     wait(page, ".md-status", "^Done in")
     page.wait_for_function("document.querySelector('.md-sheet').clientWidth <= 360", polling=20)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    fits(page, 390)
     box = page.locator(".md-sheet canvas").bounding_box()
     corner = {"x": box["width"] - 4, "y": box["height"] - 4}
     page.locator(".md-sheet canvas").click(position=corner)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from gradio_client import Client
-from served import served
+from served import fits, served
 from tiny_text import save_tiny_checkpoint
 
 from app.interface import build_interface
@@ -151,7 +151,7 @@ def test_a_phone_in_the_dark_shows_all_of_it(page: Page, address: str) -> None:
     write(page, "The [[old king]] said [MASK] nothing.")
     page.click("#infill-go")
     wait(page, "#infill-player-3 .md-status", "^Done in")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    fits(page, 390)
 
 
 def test_the_endpoint_answers_a_program(address: str) -> None:

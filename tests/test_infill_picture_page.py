@@ -8,7 +8,7 @@ import pytest
 import torch
 from easel import Page, cells, middle, pixels_of
 from PIL import Image
-from served import served, wait
+from served import fits, served, wait
 from tiny_image import save_tiny_image_model
 from tiny_text import save_tiny_checkpoint
 
@@ -190,7 +190,7 @@ def test_a_phone_in_the_dark_shows_all_of_it(page: Page, address: str) -> None:
     page.goto(address + "?__theme=dark")
     infill(page)
     fill(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    fits(page, 390)
     for canvas in page.locator("#infill-picture canvas").all():
         box = canvas.bounding_box()
         assert box["x"] >= 0

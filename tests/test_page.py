@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from gradio_client import Client
-from served import SlowShelf, served
+from served import SlowShelf, fits, served
 from tiny_text import save_tiny_checkpoint
 
 from app import live
@@ -249,7 +249,7 @@ def test_an_error_is_told_where_one_looks(page) -> None:  # noqa: ANN001
 def test_a_phone_shows_all_of_it(page) -> None:  # noqa: ANN001
     page.set_viewport_size({"width": 390, "height": 844})
     generate(page, 5)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    fits(page, 390)
     page.locator(".md-token").nth(5).click()
     card = page.locator(".md-card").bounding_box()
     assert card["x"] >= 0
