@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from easel import HEIGHT, WIDTH, Page, cells, mask_of, middle, open_easel, packed, pixels_of
+from served import fits
 
 PICTURE = np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH, 1).astype(np.uint8)
 
