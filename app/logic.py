@@ -24,7 +24,7 @@ from mdcore.schedules import SCHEDULES
 T = TypeVar("T")
 CANDIDATES = 5
 STRIDE = 0x9E3779B1  # odd, so that the seeds of different steps differ
-YIELDS_PER_SECOND = 20
+YIELDS_PER_SECOND = 12
 
 
 @dataclass(frozen=True, kw_only=True)
