@@ -38,8 +38,10 @@ def of_runs(shelf: SlowShelf, address: str) -> Iterator[Figure]:
     size = sum(map(len, steps)) / len(steps)
     yield Figure("a streamed step of 256 tokens in 64, on average", size, 1000, "B")
     shelf.seconds = 0.0
-    size = len(json.dumps(trajectory(shelf), ensure_ascii=False, separators=(",", ":")).encode())
-    yield Figure("a trajectory of 1,024 tokens", size / 1000, 100, "kB")
+    for sampler in ("ancestral", "remask_rescale"):
+        document = trajectory(shelf, sampler)
+        size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+        yield Figure(f"a trajectory of 1,024 tokens, {sampler}", size / 1000, 100, "kB")
 
 
 def trajectory(shelf: SlowShelf, sampler: str = "ancestral") -> dict[str, Any]:
