@@ -50,7 +50,7 @@ def come(visit: Callable[[str], Page], address: str, shelf: SlowShelf) -> Callab
 
     def come(parameters: str = "") -> Page:
         page = visit(f"{address}?{parameters}")
-        page.wait_for_selector(".md-player")
+        page.wait_for_selector(".md-player", state="attached")  # hidden behind a link's tab
         if not parameters:
             page.get_by_role("tab", name="Compare").click()
             wait(page, STATUS, "^Press Generate")

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from served import fits, served, wait
+from served import SlowShelf, fits, served, wait
 from tiny_text import save_tiny_checkpoint
 
 from app.interface import build_interface
-from app.shelf import Shelf
 
 Page = Any  # of playwright, which may be missing
 WATCH = "#watch-player"
@@ -19,16 +18,22 @@ FRAME = 30
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> SlowShelf:
     home = tmp_path_factory.mktemp("checkpoints")
     save_tiny_checkpoint(home / "tiny")
-    with served(build_interface(Shelf([home], dtype=torch.float32))) as local:
+    return SlowShelf([home], dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def address(shelf: SlowShelf) -> Iterator[str]:
+    with served(build_interface(shelf)) as local:
         yield local
 
 
 @pytest.fixture
-def page(visit, address: str) -> Page:  # noqa: ANN001
+def page(visit, address: str, shelf: SlowShelf) -> Page:  # noqa: ANN001
     """Watch, after a run with the prompt "The old king", back at a step in its midst."""
+    shelf.seconds = 0.0
     page = visit(address)
     page.fill("#watch-prompt textarea", "The old king")
     page.fill("#watch-seed input", "5")
@@ -300,16 +305,16 @@ def test_parts_of_characters_are_joined(page: Page) -> None:
     assert box["width"] == pytest.approx(after["width"], abs=0.1)  # half of the letter each
 
 
-def test_a_phone_keeps_stop_in_reach(page: Page) -> None:
+def test_a_phone_keeps_stop_in_reach(page: Page, shelf: SlowShelf) -> None:
     page.set_viewport_size({"width": 390, "height": 500})
-    page.fill("#watch-steps input[type=number]", "1000")
+    shelf.seconds = 1.0
     page.click("#watch-generate")
     page.wait_for_selector(f"{WATCH} .md-stop:visible")
     page.evaluate("window.scrollTo(0, document.querySelector('.md-readout').offsetTop + 300)")
     box = page.locator(f"{WATCH} .md-stop").bounding_box()
     assert 0 <= box["y"] <= 450
     page.locator(f"{WATCH} .md-stop").click()
-    wait(page, f"{WATCH} .md-status", "^Stopped|^Done")
+    wait(page, f"{WATCH} .md-status", "^Stopped at step")
     fits(page, 390)
 
 

