@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdcore.diffusion import float32_logits
 from mdcore.draws import BatchGenerator, Generators, inverse_cdf, uniform
 from mdcore.filters import Filter
+from mdcore.logits import float32_logits, read_logits
 
 
 class Autoregressive(nn.Module):
@@ -56,16 +56,29 @@ class Autoregressive(nn.Module):
         Returns:
             (N, V) at the selected positions, or (B, L, V).
         """
+        late, t = self._late(x)
+        return float32_logits(self.denoiser, self.compute_dtype, late, t, condition, select=select)
+
+    def _late(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network reads for x (B, L): the same one place late (B, L), and times (B,)."""
         start = torch.full_like(x[:, :1], self.mask_id)
         late = torch.cat([start, x[:, :-1]], dim=1)
-        t = torch.zeros(len(x), device=x.device)
-        return float32_logits(self.denoiser, self.compute_dtype, late, t, condition, select=select)
+        return late, torch.zeros(len(x), device=x.device)
 
     def nats(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """-log p(x), exact: (B, L) long in [0, V) -> (B,) float64."""
-        logits = self(x, condition)
-        nats = functional.cross_entropy(logits.transpose(1, 2), x, reduction="none")
-        return nats.double().sum(-1)
+        late, t = self._late(x)
+        nats = read_logits(
+            lambda logits, x: functional.cross_entropy(logits, x, reduction="none"),
+            (x.flatten(),),
+            self.denoiser,
+            self.compute_dtype,
+            late,
+            t,
+            condition,
+            select=torch.ones_like(x, dtype=torch.bool),
+        )
+        return nats.view(x.shape).double().sum(-1)
 
     def loss(
         self, x: Tensor, condition: Tensor | None = None, *, generator: BatchGenerator

@@ -5,6 +5,7 @@ Diffusion for Discrete Data" (arXiv 2406.04329v4).
 """
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mdcore.draws import BatchGenerator, Generators, low_discrepancy_times, uniform
+from mdcore.logits import float32_logits, read_logits
 from mdcore.schedules import MaskingSchedule
 
 
@@ -30,22 +32,6 @@ class Denoiser(Protocol):
     ) -> Tensor:
         """z_t (B, L), t (B,), condition (B,) -> (B, L, V), or (N, V) at the selected positions."""
         ...
-
-
-def float32_logits(
-    denoiser: nn.Module,
-    compute_dtype: torch.dtype,
-    z_t: Tensor,
-    t: Tensor,
-    condition: Tensor | None = None,
-    *,
-    select: Tensor | None = None,
-) -> Tensor:
-    """A Denoiser's logits in float32, its matrix work done in `compute_dtype`."""
-    lower = compute_dtype != torch.float32
-    with torch.autocast(z_t.device.type, dtype=compute_dtype if lower else None, enabled=lower):
-        logits: Tensor = denoiser(z_t, t.float(), condition, select=select)
-    return logits.float()
 
 
 def score(logits: Tensor, alpha_t: Tensor) -> Tensor:
@@ -144,16 +130,40 @@ class MD4(nn.Module):
             reconstruction and prior terms included.
         """
         weight = self.schedule.weight(t.double())
-        masked = z_t == self.mask_id
-        logits = self(z_t, t, condition, select=masked)
-        weight_x = _at_tokens(weight, x)[masked]
-        terms = weight_x * functional.cross_entropy(logits, x[masked], reduction="none")
-        if not self.schedule.shared:  # with one weight for all tokens the two terms cancel
-            row = masked.nonzero()[:, 0]
-            terms = terms - weight_x + (weight[row] * logits.softmax(-1)).sum(-1)
-        integrand = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
-        integrand = integrand.masked_scatter(masked, terms).sum(-1)
+
+        def terms(logits: Tensor, x: Tensor, weight_x: Tensor, row: Tensor) -> Tensor:
+            nats = weight_x * functional.cross_entropy(logits, x, reduction="none")
+            if self.schedule.shared:  # with one weight for all tokens the two terms cancel
+                return nats
+            return nats - weight_x + (weight[row] * logits.softmax(-1)).sum(-1)
+
+        integrand = self._over_masked(terms, x, t, z_t, condition, weight)
         return (1 - self.t_min) * integrand + self._ends(x)
+
+    def _over_masked(
+        self,
+        terms: Callable[..., Tensor],
+        x: Tensor,
+        t: Tensor,
+        z_t: Tensor,
+        condition: Tensor | None,
+        factor: Tensor,
+    ) -> Tensor:
+        """The sum over masked positions of terms(logits, x, factor (B, 1|V) at x, row), (B,)."""
+        masked = z_t == self.mask_id
+        row, _ = masked.nonzero(as_tuple=True)
+        values = read_logits(
+            terms,
+            (x[masked], _at_tokens(factor, x)[masked], row),
+            self.denoiser,
+            self.compute_dtype,
+            z_t,
+            t,
+            condition,
+            select=masked,
+        )
+        every = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
+        return every.masked_scatter(masked, values.double()).sum(-1)
 
     def _ends(self, x: Tensor) -> Tensor:
         """Nats of the bound outside [t_min, 1], (B, L) -> (B,).
@@ -186,18 +196,16 @@ class MD4(nn.Module):
         """
         t = (step.double() + 1) / steps
         reveal = self.schedule.reveal(step.double() / steps, t)
-        masked = z_t == self.mask_id
-        logits = self(z_t, t, condition, select=masked)
-        reveal_x = _at_tokens(reveal, x)[masked]
-        terms = reveal_x * functional.cross_entropy(logits, x[masked], reduction="none")
-        if not self.schedule.shared:  # the KL divergence of "stays masked", 0 if all tokens agree
-            row = masked.nonzero()[:, 0]
+
+        def terms(logits: Tensor, x: Tensor, reveal_x: Tensor, row: Tensor) -> Tensor:
+            nats = reveal_x * functional.cross_entropy(logits, x, reduction="none")
+            if self.schedule.shared:
+                return nats
+            # the KL divergence of "stays masked", 0 if all tokens agree
             stay = ((1 - reveal[row]) * logits.double().softmax(-1)).sum(-1)
-            terms = (
-                terms + torch.xlogy(1 - reveal_x, 1 - reveal_x) - torch.xlogy(1 - reveal_x, stay)
-            )
-        total = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
-        total = steps * total.masked_scatter(masked, terms).sum(-1)
+            return nats + torch.xlogy(1 - reveal_x, 1 - reveal_x) - torch.xlogy(1 - reveal_x, stay)
+
+        total = steps * self._over_masked(terms, x, t, z_t, condition, reveal)
         left_clean = _at_tokens(self.schedule.alpha(torch.ones_like(t)), x).sum(-1)
         return total + left_clean * math.log(self.vocab_size)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mdcore.diffusion import MD4
+from mdcore.draws import low_discrepancy_times
 from mdcore.objectives import Model
 
 
@@ -37,6 +39,7 @@ def bits_per_token_draws(
     draws: int,
     generator: torch.Generator,
     batch_size: int = 32,
+    timesteps: int | None = None,
 ) -> Iterator[float]:
     """Bits per token of one pass over the examples after another, each with new times and masks.
 
@@ -47,17 +50,59 @@ def bits_per_token_draws(
         draws: number of passes; a model whose likelihood is exact needs and gets but one.
         generator: draws times and masks.
         batch_size: examples in one call; changes the noise, not what is estimated.
+        timesteps: T of the process in discrete time, whose bound is looser; None: continuous time.
 
     Yields:
         One independent, unbiased estimate a pass.
+
+    Raises:
+        ValueError: timesteps for a model that is no diffusion, or fewer than 1.
     """
+    if timesteps is not None and (timesteps < 1 or not isinstance(model, MD4)):
+        raise ValueError(
+            f"timesteps is {timesteps}: a diffusion has at least 1, an exact likelihood none."
+        )
     for _ in range(1 if model.exact else draws):
         nats = 0.0
         for start in range(0, len(tokens), batch_size):
             x = tokens[start : start + batch_size].long()
             label = None if condition is None else condition[start : start + batch_size]
-            nats += len(x) * model.loss(x, label, generator=generator).item()
+            if timesteps is not None and isinstance(model, MD4):
+                loss = discrete_loss(model, x, label, timesteps=timesteps, generator=generator)
+            else:
+                loss = model.loss(x, label, generator=generator)
+            nats += len(x) * loss.item()
         yield nats / len(tokens) / math.log(2)
+
+
+def discrete_loss(
+    model: MD4,
+    x: Tensor,
+    condition: Tensor | None = None,
+    *,
+    timesteps: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """The bound in discrete time on a batch, with low-discrepancy steps.
+
+    It is that of D3PM with an absorbing state (arXiv 2107.03006), whose T steps are those of the
+    model's schedule on a uniform grid.
+
+    Args:
+        model: in evaluation mode.
+        x: (B, L) long in [0, V).
+        condition: (B,) long, or None.
+        timesteps: T.
+        generator: draws the steps and the masks.
+
+    Returns:
+        () float64, nats per token.
+    """
+    u = low_discrepancy_times(len(x), generator=generator, device=x.device)
+    step = (u * timesteps).long()
+    z_t = model.mask(x, (step + 1) / timesteps, generator=generator)
+    nelbo = model.nelbo_discrete(x, step, z_t, timesteps, condition)
+    return nelbo.mean() / x.shape[1]
 
 
 def bits_per_token(

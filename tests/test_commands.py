@@ -13,6 +13,8 @@ from PIL import Image
 
 from mdcore.autoregressive import Autoregressive
 from mdcore.checkpoint import load_any_checkpoint, load_checkpoint
+from training.subjects import text_model
+from training.utilisation import forward_flops
 
 SAMPLE = Path(__file__).parent / "sample.txt"
 SMALL = ["--width", "32", "--depth", "1", "--heads", "2", "--vocab-size", "300"]
@@ -25,7 +27,7 @@ def command(*words: object) -> list[str]:
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words), capture_output=True, text=True, env=OFFLINE, timeout=120, check=False
+        command(*words), capture_output=True, text=True, env=OFFLINE, timeout=300, check=False
     )
 
 
@@ -206,3 +208,22 @@ def test_benchmark_prints_both_tables() -> None:
     rows = [line for line in result.stdout.splitlines() if line.startswith("| 300")]
     assert len(rows) == 2
     assert all(re.search(r"\*\*\d+\.\dx\*\*", row) for row in rows)
+
+
+def test_benchmark_of_memory_and_of_utilisation() -> None:
+    small = ["--width", 64, "--depth", 1, "--length", 16, "--vocabularies", 300]
+    result = run("training.benchmark", "--what", "memory", *small)
+    assert result.returncode == 0, result.stderr
+    assert "\n| 300 | 4 |" in result.stdout
+    result = run("training.benchmark", "--what", "utilisation", "--widths", 64, "--depth", 1)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"\n\| 64 \| [\d,]+ \| \d\.\d{3} \| \d+% \| \d+\.\d% \|", result.stdout)
+    assert "\n| openwebtext | 162M |" in result.stdout
+
+
+def test_operations_are_counted_as_on_paper() -> None:
+    """Of a transformer: its matrices, its attention, its head at half of the positions."""
+    length, width, depth, hidden = 256, 128, 3, 384
+    matrices = depth * (4 * width**2 + 3 * width * hidden)
+    paper = 2 * length * matrices + depth * 4 * length**2 * width + length * width * 500
+    assert forward_flops(text_model(500, width, depth)) == paper

@@ -209,7 +209,7 @@ def test_curves_move_with_the_controls(come: Callable[..., Page]) -> None:
     assert len(points(pace.evaluate(LINES)[0])) == 10
     page.click("#compare-count label:has-text('3')")
     chart(page, "C: tokens in each step").wait_for()
-    assert page.locator("#compare-3-schedule").is_visible()
+    page.locator("#compare-3-schedule").wait_for()
     page.click("#compare-count label:has-text('2')")
     page.wait_for_selector("#compare-3-schedule", state="hidden")
 

@@ -127,7 +127,7 @@ def test_a_picture_takes_the_colours_of_a_palette(page: Page) -> None:
     upload(page, file_of(Image.new("RGB", (40, 32), (190, 40, 20))), painter="palette")
     page.wait_for_selector("text=The middle 32 × 32 of 40 × 32 pixels")
     assert (pixels_of(page, "#the-palette .md-below") == [200, 30, 30, 255]).all()
-    assert page.locator("#the-palette button:has-text('Invert colours')").is_hidden()
+    page.locator("#the-palette button:has-text('Invert colours')").wait_for(state="hidden")
 
 
 def test_what_is_no_picture_changes_nothing(page: Page, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_infill_goes_on_in_one_alternative_and_takes_it_as_the_text(page: Page) 
     assert proof == f"✓ {count} given tokens unchanged, checked on the server"
     assert page.locator(f"{second} .md-changes del").count() == 3  # the holes, and the given token
     assert words(page, "#infill-player-1") == first_text
-    assert page.locator("#infill-player-1 .md-branches").is_hidden()
+    page.locator("#infill-player-1 .md-branches").wait_for(state="hidden")
     spoil(page, tokens=[99999, None], given=[0])
     token(page, revealed, second).click()
     page.keyboard.press("m")

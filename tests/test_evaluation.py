@@ -15,6 +15,7 @@ from oracle import (
     seeded,
     within,
 )
+from test_diffusion import expected_nelbo_discrete
 from torch import Tensor
 
 from mdcore.evaluation import Estimate, bits_per_token, bits_per_token_draws, estimate
@@ -33,6 +34,27 @@ def test_the_estimate_is_the_enumerated_bound(spec: Spec) -> None:
     result = bits_per_token(model, JOINT.x, draws=800, generator=seeded())
     assert result.draws == 800
     assert abs(result.mean - expected) < 4 * result.standard_error < 0.15 * expected
+
+
+@pytest.mark.parametrize("timesteps", [1, 3, 1000])
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_the_discrete_estimate_is_the_enumerated_bound(name: str, timesteps: int) -> None:
+    """Of D3PM's process; that of many steps is the continuous one within the noise."""
+    model = build_md4(Table(JOINT), build_schedule({"name": name}, 3), 3)
+    if timesteps < 1000:
+        expected = expected_nelbo_discrete(model, timesteps)
+    else:
+        expected = expected_nelbo(model, JOINT.x)
+    draws = list(
+        bits_per_token_draws(model, JOINT.x, draws=400, generator=seeded(), timesteps=timesteps)
+    )
+    assert within(torch.tensor(draws, dtype=torch.float64), expected.mean() * BITS)
+
+
+def test_only_a_diffusion_has_discrete_steps() -> None:
+    model = build_md4(Table(JOINT), build_schedule({"name": "linear"}, 3), 3)
+    with pytest.raises(ValueError, match="timesteps is 0"):
+        next(bits_per_token_draws(model, JOINT.x, draws=2, generator=seeded(), timesteps=0))
 
 
 @pytest.mark.parametrize("name", list(SCHEDULES))

@@ -16,6 +16,7 @@ FLOORS = {
     "mdcore.draws": 0,
     "mdcore.filters": 0,
     "mdcore.hardware": 0,
+    "mdcore.logits": 0,
     "mdcore.diffusion": 1,
     "mdcore.sampling": 2,
     "mdcore.guidance": 2,

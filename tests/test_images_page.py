@@ -103,23 +103,23 @@ def test_the_form_follows_the_model(come: Callable[..., Page]) -> None:
     choose(page, "model", "words")
     page.wait_for_selector("#watch-prompt textarea")
     page.wait_for_selector("#watch-label", state="hidden")
-    assert page.locator("#watch-guidance").is_hidden()
-    assert page.locator("#watch-images").is_hidden()
+    page.locator("#watch-guidance").wait_for(state="hidden")
+    page.locator("#watch-images").wait_for(state="hidden")
     grid = "document.querySelector('#watch-grid input:checked')?.value"
     page.click("#watch-more button")
     page.wait_for_function(f"{grid} === 'uniform'", polling=20)
     choose(page, "model", "grey")
     page.wait_for_selector("#watch-label")
     page.wait_for_function(f"{grid} === 'cosine'", polling=20)
-    assert page.locator("#watch-guidance").is_visible()
-    assert page.locator("#watch-prompt").is_hidden()
+    page.locator("#watch-guidance").wait_for()
+    page.locator("#watch-prompt").wait_for(state="hidden")
     page.click("#watch-label input")
     options = page.locator(".options li").all_inner_texts()
     assert [option.strip("✓ \n") for option in options] == ["any", *CLASSES]
     page.keyboard.press("Escape")
     choose(page, "model", "rgb")
     page.wait_for_selector("#watch-label", state="hidden")
-    assert page.locator("#watch-guidance").is_hidden()
+    page.locator("#watch-guidance").wait_for(state="hidden")
 
 
 # what is shown
@@ -226,7 +226,7 @@ def test_a_pixel_tells_what_it_might_have_been(come: Callable[..., Page]) -> Non
     colour = word.locator(".md-swatch").evaluate("e => getComputedStyle(e).backgroundColor")
     assert colour == f"rgb({value}, {value}, {value})"
     page.mouse.move(5, 5)
-    assert page.locator(".md-card").is_hidden()
+    page.locator(".md-card").wait_for(state="hidden")
     page.mouse.click(box["x"] + 0.5 * side, box["y"] + 0.5 * side)
     page.mouse.move(5, 5)
     assert page.inner_text(".md-card-title").startswith("Row 1, column 1: ")
@@ -260,7 +260,7 @@ def test_pixels_are_reached_by_keyboard(come: Callable[..., Page]) -> None:
     style = "getComputedStyle(document.activeElement).outlineStyle"
     assert page.evaluate(style) == "solid"
     page.keyboard.press("Escape")
-    assert page.locator(".md-card").is_hidden()
+    page.locator(".md-card").wait_for(state="hidden")
     page.keyboard.press("k")
     page.wait_for_function(
         "/^step [1-9]\\d?\\/16/.test(document.querySelector('.md-readout').textContent)"

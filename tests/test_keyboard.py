@@ -127,7 +127,7 @@ def test_a_run_is_played_and_questioned(page: Page) -> None:
     assert "Revealed at step" in page.inner_text("#watch-player .md-card-facts")
     assert page.locator("#watch-player .md-candidate-share").count() == 5
     press(page, "Escape")
-    assert page.locator("#watch-player .md-card").is_hidden()
+    page.locator("#watch-player .md-card").wait_for(state="hidden")
     go(page, "#watch-player .md-scrub")
     press(page, "Home")
     readout(page, "^step 0/64")
@@ -178,7 +178,7 @@ def test_a_text_is_masked_filled_and_compared(page: Page) -> None:
     for k in (1, 2, 3):
         wait(page, f"#infill-player-{k} .md-status", "^Done in")
         go(page, f"#infill-player-{k} .md-token")
-        assert page.locator(f"#infill-player-{k} .md-card").is_visible()
+        page.locator(f"#infill-player-{k} .md-card").wait_for()
         press(page, "Escape")
         assert page.locator(f"#infill-player-{k} .md-changes del").count() == 2
 

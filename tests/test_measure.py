@@ -27,8 +27,9 @@ def test_every_budget_is_measured() -> None:
     except ValueError as error:
         pytest.skip(str(error))
     command = [sys.executable, "-m", "app.measure", "--json", "--runs", "12"]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    figures = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert told.returncode == 0, told.stderr
+    figures = [json.loads(line) for line in told.stdout.splitlines() if line.startswith("{")]
     assert len(figures) == 12
     judged = [f for f in figures if any(word in f["what"].split() for word in ALWAYS)]
     assert len(judged) == 6

@@ -160,7 +160,7 @@ def test_a_token_tells_its_candidates(page) -> None:  # noqa: ANN001
     page.keyboard.press("ArrowLeft")
     assert page.inner_text(".md-card-title") == before
     page.keyboard.press("Escape")
-    assert page.locator(".md-card").is_hidden()
+    page.locator(".md-card").wait_for(state="hidden")
 
 
 def test_colours_and_their_legend(page) -> None:  # noqa: ANN001

@@ -156,7 +156,7 @@ def test_a_branch_is_saved_with_what_came_before_it(
 def test_a_stopped_run_that_remasks_is_saved_as_far_as_it_came(
     come: Callable[..., Page], visit: Callable[[str], Page], shelf: SlowShelf, tmp_path: Path
 ) -> None:
-    shelf.seconds = 0.1
+    shelf.seconds = 0.5
     page = come("model=tiny&seed=5&steps=99&sampler=remask_rescale")
     wait(page, ".md-status", r"^step [1-6]\d/99")
     page.click("#watch-stop")
@@ -239,7 +239,7 @@ def test_a_link_is_copied(browser: Any, come: Callable[..., Page], address: str)
     assert copied.startswith(f"{address}?tab=watch&model=tiny")
     assert "seed=7" in copied
     page.keyboard.press("Escape")
-    assert page.locator(".md-save-menu").is_hidden()
+    page.wait_for_selector(".md-save-menu", state="hidden")
     assert page.evaluate("document.activeElement.className") == "md-save"
 
 
@@ -319,7 +319,7 @@ def test_the_menu_of_a_phone_stays_on_it(come: Callable[..., Page]) -> None:
     assert box["x"] + box["width"] <= 390
     fits(page, 390)
     page.mouse.click(5, 5)
-    assert page.locator(".md-save-menu").is_hidden()
+    page.locator(".md-save-menu").wait_for(state="hidden")
 
 
 def test_the_program_in_the_readme_writes_and_fills(

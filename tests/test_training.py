@@ -278,9 +278,18 @@ def test_presets_build(preset: str) -> None:
     assert config.optimizer["name"] in OPTIMIZERS
     with torch.device("meta"):
         model = build_model(config.model)
-    sizes = {"childrens-books": 8192, "scorer": 4096, "openwebtext": 50_257, "emoji": 64}
+    sizes = {"childrens-books": 8192, "scorer": 4096, "emoji": 64}
+    sizes |= dict.fromkeys(("openwebtext", "openwebtext-medium"), 50_257)
     sizes |= dict.fromkeys(("text8", "letters-md4", "letters-genmd4"), 27)
     assert model.vocab_size == sizes.get(preset, 256)
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("cifar10", 28), ("imagenet64", 198)])
+def test_presets_have_the_papers_size(preset: str, millions: int) -> None:
+    """Where the paper gives a number of parameters, in millions."""
+    with torch.device("meta"):
+        model = build_model(PRESETS[preset].model)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6) == millions
 
 
 def test_a_tokenizer_of_ones_own_is_used(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ class TrainConfig:
         ema: decay of the averaged weights that are evaluated and saved.
         seed: of the weights, the batches, the times and the masks.
         compile: torch.compile the backbone.
+        recompute: forget the activations of the backbone's blocks and make them again in the
+            backward pass, to save memory.
         log_every, evaluate_every, sample_every, checkpoint_every: steps between records,
             evaluations, samples and checkpoints.
         checkpoint_minutes: a checkpoint is also written when this much time has passed.
@@ -47,6 +49,7 @@ class TrainConfig:
     ema: float
     seed: int = 0
     compile: bool = False
+    recompute: bool = False
     log_every: int = 10
     evaluate_every: int = 1000
     sample_every: int = 1000
@@ -73,7 +76,7 @@ class TrainConfig:
         """The run as JSON, without what only says where and how often to write."""
         described = dataclasses.asdict(self)
         for key in ("out", "log_every", "evaluate_every", "sample_every", "checkpoint_every",
-                    "checkpoint_minutes"):  # fmt: skip
+                    "checkpoint_minutes", "recompute"):  # fmt: skip
             del described[key]
         return described
 
@@ -119,6 +122,33 @@ LETTERS = TrainConfig(
     evaluation_examples=256,
 )
 
+OPENWEBTEXT = TrainConfig(
+    model=ModelConfig(
+        codec={"name": "bpe", "vocab_size": 50_257, "length": 1024},
+        schedule={"name": "linear"},
+        backbone={
+            "name": "transformer",
+            "width": 768,
+            "depth": 12,
+            "heads": 12,
+            "dropout": 0.02,
+        },
+    ),
+    data={
+        "name": "hub",
+        "repository": "Skylion007/openwebtext",
+        "streamed": True,
+        "validation_rows": 1000,
+    },
+    tokenizer="gpt2",
+    optimizer={"name": "adamw", "learning_rate": 3e-4, "weight_decay": 0.03},
+    steps=1_000_000,
+    batch_size=512,
+    accumulation=16,
+    warmup=2000,
+    ema=0.9999,
+)
+
 PRESETS: dict[str, TrainConfig] = {
     "childrens-books": BOOKS,
     "letters-md4": LETTERS,
@@ -154,31 +184,13 @@ PRESETS: dict[str, TrainConfig] = {
         warmup=2000,
         ema=0.9999,
     ),
-    "openwebtext": TrainConfig(
-        model=ModelConfig(
-            codec={"name": "bpe", "vocab_size": 50_257, "length": 1024},
-            schedule={"name": "linear"},
-            backbone={
-                "name": "transformer",
-                "width": 768,
-                "depth": 12,
-                "heads": 12,
-                "dropout": 0.02,
-            },
+    "openwebtext": OPENWEBTEXT,
+    "openwebtext-medium": dataclasses.replace(
+        OPENWEBTEXT,
+        model=dataclasses.replace(
+            OPENWEBTEXT.model,
+            backbone={**OPENWEBTEXT.model.backbone, "width": 1024, "depth": 24, "heads": 16},
         ),
-        data={
-            "name": "hub",
-            "repository": "Skylion007/openwebtext",
-            "streamed": True,
-            "validation_rows": 1000,
-        },
-        tokenizer="gpt2",
-        optimizer={"name": "adamw", "learning_rate": 3e-4, "weight_decay": 0.03},
-        steps=1_000_000,
-        batch_size=512,
-        accumulation=16,
-        warmup=2000,
-        ema=0.9999,
     ),
     "mnist": TrainConfig(
         model=ModelConfig(
@@ -231,6 +243,8 @@ PRESETS: dict[str, TrainConfig] = {
                 "blocks": [32],
                 "middle_depth": 1,
                 "dropout": 0.1,
+                "time_conditioned": True,
+                "condition_width": 96,  # not in the paper; with it, its 28M parameters
             },
         ),
         data={
@@ -256,6 +270,8 @@ PRESETS: dict[str, TrainConfig] = {
                 "middle_width": 768,
                 "middle_heads": 12,
                 "middle_patch": 2,
+                "time_conditioned": True,
+                "condition_width": 400,  # not in the paper; with it, its 198M parameters
             },
         ),
         data={

@@ -30,6 +30,9 @@ class Arguments:
     hub."""
     draws: int = 8
     """Passes over the data, each with new times and masks; an exact likelihood takes one."""
+    timesteps: int | None = None
+    """Measure the bound of the process in so many discrete steps, as D3PM has it, instead of the
+    continuous one."""
     seed: int = 0
     """Of times and masks."""
     limit: int | None = None
@@ -39,7 +42,11 @@ class Arguments:
 
 
 def measure(
-    checkpoint: Checkpoint[Model], examples: Examples, draws: int, seed: int
+    checkpoint: Checkpoint[Model],
+    examples: Examples,
+    draws: int,
+    seed: int,
+    timesteps: int | None = None,
 ) -> dict[str, float]:
     """The figures of examples."""
     if draws < 2:
@@ -52,6 +59,7 @@ def measure(
         condition,
         draws=draws,
         generator=torch.Generator(device).manual_seed(seed),
+        timesteps=timesteps,
     )
     per_token = estimate(list(tqdm(passes, unit="draw")))
     return {
@@ -65,7 +73,8 @@ def run(arguments: Arguments) -> None:
     """Measure and print one JSON object."""
     checkpoint = load_any_checkpoint(arguments.checkpoint, device=pick_device(arguments.device))
     examples = read_examples(checkpoint, arguments.data).take(slice(arguments.limit))
-    print(json.dumps(measure(checkpoint, examples, arguments.draws, arguments.seed)))
+    measured = measure(checkpoint, examples, arguments.draws, arguments.seed, arguments.timesteps)
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

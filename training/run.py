@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mdcore.backbones.layers import recompute
 from mdcore.checkpoint import Checkpoint, ModelConfig, build_model, save_checkpoint
 from mdcore.codecs import Codec
 from mdcore.hardware import matmul_dtype
@@ -125,6 +126,8 @@ def start(config: TrainConfig, codec: Codec[Any], device: torch.device, team: Te
     model.compute_dtype = matmul_dtype(device)
     ema = EMA(model, config.ema)
     optimizer = OPTIMIZERS.build(config.optimizer, model=model)
+    if config.recompute:
+        recompute(model.denoiser)
     if config.compile:
         model.denoiser.compile()
     return Run(config, codec, model, team.loss(model), ema, optimizer)

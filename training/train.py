@@ -74,6 +74,8 @@ class Arguments:
     """A checkpoint is also written after this many minutes."""
     compile: bool = False
     """torch.compile the backbone: a minute to start, then faster steps."""
+    recompute: bool = False
+    """Make activations twice instead of keeping them: less memory, a third more work."""
     device: DeviceName = "auto"
     """Where to train."""
     resume: bool = False

@@ -23,7 +23,7 @@ UNTIL = """([button, sign]) => new Promise((done, fail) => {
   const look = () => {
     const passed = performance.now() - start;
     if (new RegExp(sign).test(document.querySelector('.md-status').textContent)) done(passed);
-    else if (passed > 20000) fail(new Error(`never ${sign}`));
+    else if (passed > 60000) fail(new Error(`never ${sign}`));
     else setTimeout(look, 2);
   };
   look();
@@ -91,5 +91,6 @@ def _window() -> Iterator[Page]:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=chromium(), headless=True, args=FLAGS
         )
+        context.set_default_timeout(120_000)  # on a busy machine a slow figure, not none
         yield context.new_page()
         context.close()

@@ -73,6 +73,7 @@ class Transformer(nn.Module):
         *,
         select: Tensor | None = None,
         segments: Tensor | None = None,
+        head: bool = True,
     ) -> Tensor:
         """Logits over the V clean tokens.
 
@@ -83,6 +84,7 @@ class Transformer(nn.Module):
             select: (B, L) bool with N trues, or None for all positions.
             segments: (B, L) long, for several texts packed into one row: a token sees only those
                 with its own number. RoPE is relative, so a packed text's logits are its own.
+            head: False gives what `self.head` reads, its width in the place of V.
 
         Returns:
             (N, V) in the order of select's trues, or (B, L, V).
@@ -103,7 +105,8 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, c, angle, together)
         x = x if select is None else x[select]
-        logits: Tensor = self.head(self.norm(x))
+        x = self.norm(x)
+        logits: Tensor = self.head(x) if head else x
         return logits
 
     def _together(self, z_t: Tensor, segments: Tensor | None) -> Tensor | None:

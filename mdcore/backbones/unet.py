@@ -7,7 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdcore.backbones.layers import BACKBONES, Block, Conditioning, initialise, rotary_angle
+from mdcore.backbones.layers import (
+    BACKBONES,
+    Block,
+    Conditioning,
+    Recomputing,
+    initialise,
+    rotary_angle,
+)
 
 
 class Conv(nn.Module):
@@ -32,7 +39,7 @@ class Conv(nn.Module):
         return functional.conv2d(x, kernel, self.bias, self.stride, self.padding)
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Recomputing):
     """Two convolutions beside a skip; the condition scales and shifts between them."""
 
     def __init__(self, inputs: int, outputs: int, *, dropout: float, condition: int | None) -> None:
@@ -49,7 +56,7 @@ class ResidualBlock(nn.Module):
             nn.init.zeros_(self.modulation.weight)
             nn.init.zeros_(self.modulation.bias)
 
-    def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def compute(self, x: Tensor, c: Tensor | None) -> Tensor:  # type: ignore[override]
         """(B, inputs, H, W), (B, condition) or None -> (B, outputs, H, W)."""
         h = self.norm_out(self.conv_in(functional.silu(self.norm_in(x))))
         if self.modulation is not None:
@@ -200,6 +207,7 @@ class UNet(nn.Module):
         middle_patch: side of the patches that they see as one token.
         dropout: in training.
         time_conditioned: whether the logits depend on t.
+        condition_width: of the conditioning vector; 4 times the first of `widths` if None.
         num_classes: number of class labels, 0 for none.
 
     Raises:
@@ -221,6 +229,7 @@ class UNet(nn.Module):
         middle_patch: int = 1,
         dropout: float = 0.0,
         time_conditioned: bool = False,
+        condition_width: int | None = None,
         num_classes: int = 0,
     ) -> None:
         super().__init__()
@@ -241,7 +250,7 @@ class UNet(nn.Module):
             )
         self.shape = (height, width, channels)
         self.time_conditioned = time_conditioned
-        c = 4 * widths[0] if time_conditioned or num_classes else None
+        c = (condition_width or 4 * widths[0]) if time_conditioned or num_classes else None
         self.embedding = nn.Embedding(vocab_size + 1, embedding)
         self.conditioning = (
             Conditioning(c, time_conditioned=time_conditioned, num_classes=num_classes)
@@ -278,6 +287,7 @@ class UNet(nn.Module):
         condition: Tensor | None = None,
         *,
         select: Tensor | None = None,
+        head: bool = True,
     ) -> Tensor:
         """Logits over the V clean tokens.
 
@@ -286,6 +296,7 @@ class UNet(nn.Module):
             t: (B,) in [0, 1].
             condition: (B,) long class labels, or None.
             select: (B, L) bool with N trues, or None for all positions.
+            head: False gives what `self.head` reads, its width in the place of V.
 
         Returns:
             (N, V) in the order of select's trues, or (B, L, V).
@@ -307,5 +318,6 @@ class UNet(nn.Module):
         x = self.leave(functional.silu(self.norm(x))).permute(0, 2, 3, 1)
         x = x.reshape(*z_t.shape, -1)
         x = x if select is None else x[select]
-        logits: Tensor = self.head(functional.silu(self.norm_token(x.float())))
+        x = functional.silu(self.norm_token(x.float()))
+        logits: Tensor = self.head(x) if head else x
         return logits
