@@ -16,13 +16,13 @@ from mdcore.codecs import CODECS, TextCodec
 from training.command import command
 from training.config import PRESETS, TrainConfig
 from training.data import DATASETS, INDEX_FILE, Index, Source, Text, local_spec, read_index
-from training.data.sharding import SPLITS, read_pieces, tokenise, write_index
+from training.data.sharding import SPLITS, in_pieces, tokenise, write_index
 from training.prepare import find_codec
 
 TEXTS = tuple(
     name for name in PRESETS if issubclass(CODECS[PRESETS[name].model.codec["name"]], TextCodec)
 )
-SAMPLE = 2**25
+SAMPLE = 2**24
 """Characters of the training split that are enough to train a BPE on."""
 
 
@@ -39,7 +39,7 @@ class Arguments:
     workers: int = os.cpu_count() or 1
     """Processes that tokenise; the files are the same for any number."""
     vocab_size: int | None = None
-    """Tokens of a BPE that is trained on the data: on 2^25 characters of them if there are more."""
+    """Tokens of a BPE that is trained on the data: on 2^24 characters of them if there are more."""
     tokenizer: str | None = None
     """A tokenizer.json, or a name on the hub, for BPE presets."""
     shard_characters: int = 2**24
@@ -97,16 +97,18 @@ def begin(config: TrainConfig, source: Source, shard_characters: int) -> Index:
 def sample(source: Source) -> Iterator[str]:
     """At most SAMPLE characters of the training split.
 
-    Of files, pieces that are spread evenly; of a stream, whose size is unknown, the first.
+    Of files, some that are spread evenly; of a stream, whose size is unknown, the first documents.
     """
     share = min(1.0, SAMPLE / max(1, source.size)) if isinstance(source, Text) else 1.0
     taken = 0
-    for number, piece in enumerate(read_pieces(source, "train")):
-        if taken < SAMPLE and int((number + 1) * share) > int(number * share):
-            taken += len(piece.text)
-            yield piece.text
-        elif taken >= SAMPLE:
-            return
+    for number, document in enumerate(in_pieces(source, "train")):
+        if number and int((number + 1) * share) == int(number * share):
+            continue  # unread
+        for text in document:
+            yield text
+            taken += len(text)
+            if taken >= SAMPLE:
+                return
 
 
 def run(arguments: Arguments) -> None:

@@ -8,8 +8,10 @@ from typing import ClassVar
 from training.data.source import DATASETS, Split
 
 VALIDATION_SHARE = 0.05
-BLOCK = 2**18
-"""Characters that are read at a time."""
+BLOCK = 2**13
+"""Characters that are read at a time; tokenizers are slower with more."""
+LONGEST = 2**20
+"""Characters that are searched for a place to cut, before they are cut anywhere."""
 
 Blocks = Callable[[], Iterable[str]]
 """Starts a text afresh, in blocks that may end anywhere."""
@@ -63,7 +65,7 @@ class Text:
         return map("".join, self.pieces(split))
 
     def pieces(self, split: Split) -> Iterator[Iterator[str]]:
-        """The same documents, each in pieces of about 2^18 characters.
+        """The same documents, each in pieces of some thousand characters.
 
         A byte-level BPE makes the same tokens of the pieces as of the whole: they end before white
         space, where its words end too.
@@ -160,13 +162,16 @@ def _blocks(file: Path) -> Iterator[str]:
 
 
 def cut(blocks: Iterable[str], border: re.Pattern[str]) -> Iterator[str]:
-    """The same text in pieces that end where `border` allows it, but for the last."""
+    """The same text in pieces that end where `border` allows it, if it does so at all."""
     rest = ""
     for block in blocks:
         rest += block
         if found := border.match(rest):
             yield found[0]
             rest = rest[found.end() :]
+        elif len(rest) > LONGEST:
+            yield rest
+            rest = ""
     if rest:
         yield rest
 
@@ -180,7 +185,7 @@ def _paragraphs(texts: Iterable[str], boundary: re.Pattern[str]) -> Iterator[str
         if not body:
             continue
         before = text[: len(text) - len(text.lstrip())]
-        gap = "\n\n" if boundary.search(before) else " "
+        gap = "\n\n" if boundary.search(before) else " " * bool(before)
         yield gap + body if begun else body
         begun = True
     if begun:

@@ -73,10 +73,21 @@ class InPieces(Protocol):
         ...
 
 
-def read_pieces(source: Source, split: Split) -> Iterator[Piece]:
-    """The documents of a split in pieces; empty ones are left out."""
-    in_pieces = source.pieces(split) if isinstance(source, InPieces) else None
-    for document in in_pieces or map(_in_pieces, source.documents(split)):
+def in_pieces(source: Source, split: Split) -> Iterator[Iterator[str]]:
+    """The documents of a split, each in pieces."""
+    if isinstance(source, InPieces):
+        return source.pieces(split)
+    return map(_cut_document, source.documents(split))
+
+
+def _cut_document(document: str) -> Iterator[str]:
+    blocks = (document[start : start + BLOCK] for start in range(0, len(document), BLOCK))
+    return cut(blocks, BEFORE_SPACE)
+
+
+def _pieces(source: Source, split: Split) -> Iterator[Piece]:
+    """The documents one after the other; empty ones are left out."""
+    for document in in_pieces(source, split):
         rest = filter(None, document)
         text, starts = next(rest, ""), True
         for following in rest:
@@ -84,11 +95,6 @@ def read_pieces(source: Source, split: Split) -> Iterator[Piece]:
             text, starts = following, False
         if text:
             yield Piece(text, starts, ends=True)
-
-
-def _in_pieces(document: str) -> Iterator[str]:
-    blocks = (document[start : start + BLOCK] for start in range(0, len(document), BLOCK))
-    return cut(blocks, BEFORE_SPACE)
 
 
 def tokenise(
@@ -148,7 +154,7 @@ def _tasks(source: Source, index: Index, shard_characters: int) -> Iterator[Task
     """The work that is left; the text of shards that are there is only looked at."""
     read = 0
     for split in SPLITS:
-        numbered = _numbered(read_pieces(source, split), shard_characters)
+        numbered = _numbered(_pieces(source, split), shard_characters)
         for number, group in groupby(numbered, key=lambda pair: pair[0]):
             name, crc = f"{split}-{number:05}", 0
             for pieces in _grains(piece for _, piece in group):
