@@ -33,7 +33,7 @@ def encode(text: str, codec: TextCodec, *, ends: bool = True) -> np.ndarray:
         ends: the document ends with it, and is followed by the end-of-text token, if there is one.
     """
     tokens = codec.tokenize(text).numpy().astype(token_type(codec))
-    if ends and codec.end_of_text is not None:
+    if text and ends and codec.end_of_text is not None:
         return np.append(tokens, tokens.dtype.type(codec.end_of_text))
     return tokens
 
