@@ -15,11 +15,13 @@ from training.data.windows import (
     spread,
     token_type,
 )
+from training.data.zero_shot import TEST_SETS, ZeroShot, read_test_set
 
 __all__ = [
     "DATASETS",
     "INDEX_FILE",
     "SUFFIXES",
+    "TEST_SETS",
     "Batches",
     "Books",
     "Examples",
@@ -36,11 +38,13 @@ __all__ = [
     "StreamedWindows",
     "Text",
     "Windows",
+    "ZeroShot",
     "disjoint",
     "encode",
     "local_spec",
     "read_index",
     "read_pictures",
+    "read_test_set",
     "read_tokens",
     "read_windows",
     "spread",
