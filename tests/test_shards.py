@@ -1,6 +1,5 @@
 """Text tokenised to the disk: the tokens of the text in memory, whatever happens on the way."""
 
-import dataclasses
 import json
 import os
 import re
@@ -17,73 +16,27 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_commands import OFFLINE, command, run
-from test_training import CPU, finish, tiny
+from tokenised import SAMPLE, contents, tokenise_by_command, with_end_of_text, write, write_texts
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from mdcore.checkpoint import load_checkpoint
 from mdcore.codecs import BPE, CODECS, Bytes, TextCodec
-from mdcore.registry import Spec
-from training import tokenise as tool
 from training.data import (
     DATASETS,
     Books,
     Hub,
     Letters,
     Shards,
-    Source,
     Text,
     Windows,
     read_tokens,
-    read_windows,
 )
-from training.data.sharding import GRAIN, tokenise
-from training.data.shards import Index, local_spec, read_index
-from training.loop import train
-from training.prepare import prepare
-from training.train import Arguments as TrainArguments
-from training.train import configure
-
-SAMPLE = Path(__file__).parent / "sample.txt"
-SHARD = 20_000
+from training.data.sharding import GRAIN
+from training.data.shards import read_index
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of one to many pieces: hard-wrapped, a paragraph a line, empty, without a break."""
-    folder = tmp_path_factory.mktemp("texts")
-    sample = SAMPLE.read_text(encoding="utf-8")
-    (folder / "a.txt").write_text(sample * 12, encoding="utf-8")
-    (folder / "b.txt").write_text(re.sub(r"\s*\n\s*", "\n", sample) * 4, encoding="utf-8")
-    (folder / "c.txt").write_text("", encoding="utf-8")
-    (folder / "d.txt").write_text("x" * 30_000, encoding="utf-8")
-    (folder / "willows.txt").write_text("‘Held’ out…\r\n\r\n" + sample, encoding="utf-8")
-    return folder
-
-
-def with_end_of_text() -> BPE:
-    codec = BPE.train([SAMPLE.read_text(encoding="utf-8")], 300, 16)
-    codec.tokenizer.add_special_tokens(["<|endoftext|>"])
-    return BPE.from_tokenizer(codec.tokenizer, 16)
-
-
-def write(
-    source: Source, folder: Path, codec: TextCodec, spec: Spec, *, workers: int = 1
-) -> list[int]:
-    """Tokenise below the command line."""
-    folder.mkdir(exist_ok=True)
-    codec.save(folder)
-    index = Index(source={}, options={}, codec={**spec, **codec.learned()})
-    return list(tokenise(source, index, folder, shard_characters=SHARD, workers=workers))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def tokenise_by_command(out: Path, *data: Path, **changes: object) -> None:
-    options = {"preset": "childrens-books", "vocab_size": 300, "shard_characters": SHARD}
-    options |= {"workers": 1, "data": data, "out": out, **changes}
-    tool.run(tool.Arguments(**options))  # type: ignore[arg-type]
+    return write_texts(tmp_path_factory.mktemp("texts"))
 
 
 def books_reference(text: str) -> str:
@@ -245,87 +198,6 @@ def test_a_hub_data_set_is_packed_with_its_borders(tmp_path: Path, streamed: boo
     ends = np.flatnonzero(tokens[0 : len(tokens)] == codec.end_of_text)
     starts = np.load(tmp_path / "out" / "train-00000.documents.npy")
     assert np.array_equal(starts, [0, *ends[:-1] + 1])
-
-
-@pytest.fixture
-def shards(texts: Path, tmp_path: Path) -> Path:
-    tokenise_by_command(tmp_path / "shards", texts)
-    return tmp_path / "shards"
-
-
-def test_training_on_shards_is_training_on_the_text(
-    texts: Path, shards: Path, tmp_path: Path
-) -> None:
-    own = {"name": "books", "held_out": ["willows", "wallypug", "cuckoo"], "paths": [str(texts)]}
-    tokenizer = str(shards / "tokenizer.json")
-    in_memory = finish(tiny(tmp_path / "memory", data=own, tokenizer=tokenizer))
-    spec = local_spec(own, [str(shards)])
-    assert finish(tiny(tmp_path / "disk", data=spec)) == in_memory
-    prepared = prepare(tiny(tmp_path / "disk", data=spec, evaluation_examples=10**6), resume=False)
-    books = Books([str(texts)], held_out=["willows"])
-    wanted = read_windows(books.documents("validation"), prepared.codec)
-    assert torch.equal(prepared.validation.x, wanted)
-
-
-def test_an_interrupted_run_on_shards_equals_an_uninterrupted_one(
-    shards: Path, tmp_path: Path
-) -> None:
-    spec = local_spec({"name": "text"}, [str(shards)])
-    straight = finish(tiny(tmp_path / "straight", data=spec))
-    broken = tiny(tmp_path / "broken", data=spec)
-    records = train(broken, device=CPU)
-    first = [next(records).loss, next(records).loss]
-    records.close()
-    assert first + finish(broken, resume=True) == straight
-
-
-def test_a_model_of_shards_is_measured_on_them_and_on_their_text(
-    texts: Path, shards: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    words = ["training.train", "childrens-books", "--data", shards, "--out", out, "--steps", 4]
-    words += ["--batch-size", 2, "--width", 32, "--depth", 1, "--heads", 2]
-    trained = run(*words)
-    assert trained.returncode == 0, trained.stderr
-    stored = load_checkpoint(out / "last")
-    assert stored.training["data"]["name"] == "shards"
-    measured = [
-        run("training.evaluate", out / "last", data, "--draws", 2) for data in (texts, shards)
-    ]
-    assert measured[0].returncode == 0, measured[0].stderr
-    assert measured[0].stdout == measured[1].stdout
-
-
-def test_what_is_wrong_with_a_folder_is_told(texts: Path, shards: Path, tmp_path: Path) -> None:
-    spec = local_spec({"name": "text"}, [str(shards)])
-    config = tiny(tmp_path / "run", data=spec)
-    (shards / "train-00001.bin").write_bytes(b"half")
-    (shards / "train-00000.documents.npy").unlink()
-    with pytest.raises(ValueError, match=r"train-00000 in .* is missing or damaged.* again"):
-        finish(config)
-    tokenise_by_command(shards, texts)  # which mends it
-    assert len(finish(config)) == 4
-    letters = dataclasses.replace(
-        config, model=dataclasses.replace(config.model, codec={"name": "characters", "length": 16})
-    )
-    with pytest.raises(ValueError, match=r"holds tokens of codec .*'bpe'.* tokenise anew"):
-        prepare(letters, resume=False)
-    with pytest.raises(ValueError, match=r"begun with options = .* choose another --out"):
-        tokenise_by_command(shards, texts, vocab_size=290)
-    with pytest.raises(ValueError, match="omit --vocab-size"):
-        configure(TrainArguments("childrens-books", data=(shards,), vocab_size=300))
-    with pytest.raises(ValueError, match="--workers is 0"):
-        tokenise_by_command(tmp_path / "new", texts, workers=0)
-    index = json.loads((shards / "index.json").read_text())
-    (shards / "index.json").write_text(json.dumps({**index, "complete": False}))
-    with pytest.raises(ValueError, match="not finished"):
-        Shards(str(shards))
-    (shards / "index.json").write_text(json.dumps({**index, "options": {}}))
-    with pytest.raises(ValueError, match="made anew since"):
-        finish(config, resume=True)
-    (shards / "index.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"is no index.*training\.tokenise"):
-        Shards(str(shards))
 
 
 def test_a_text_that_has_changed_is_noticed(tmp_path: Path) -> None:

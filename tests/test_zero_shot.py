@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from test_commands import run
-from test_shards import with_end_of_text
 from tiny_text import save_tiny_checkpoint
+from tokenised import with_end_of_text
 
 from mdcore.checkpoint import load_checkpoint
 from mdcore.codecs import Bytes
+from mdcore.evaluation import Estimate
 from training.data import TEST_SETS, read_test_set
 from training.data.hub import Hub
 from training.evaluate import Arguments, measure
 from training.evaluate import run as evaluate
+from training.loop import figures
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +136,6 @@ def test_a_limit_measures_less_and_counts_all_words(
 
 
 def test_an_end_of_text_is_no_character() -> None:
-    from mdcore.evaluation import Estimate
-    from training.loop import figures
-
     codec = with_end_of_text()
     x = torch.tensor([[*codec.tokenize("a b").tolist(), codec.end_of_text]])
     assert figures(Estimate(1.0, 0.1, 2), x, codec)["characters"] == 3
