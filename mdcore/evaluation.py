@@ -29,6 +29,11 @@ class Estimate:
         """Of an estimate in bits per token: exp(nats per token)."""
         return 2**self.mean
 
+    @property
+    def perplexity_standard_error(self) -> float:
+        """To first order: the perplexity times the standard error in nats."""
+        return self.perplexity * math.log(2) * self.standard_error
+
 
 @torch.no_grad()
 def bits_per_token_draws(

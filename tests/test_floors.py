@@ -43,6 +43,7 @@ STOREYS = {
     "training.heldout": 1,
     "training.loop": 1,
     "training.train": 2,
+    "training.tokenise": 2,
     "training.sample": 2,
     "training.evaluate": 2,
     "training.variance": 2,

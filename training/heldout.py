@@ -6,7 +6,7 @@ from typing import Any
 from mdcore.checkpoint import Checkpoint
 from mdcore.codecs import ImageCodec
 from mdcore.objectives import Model
-from training.data import DATASETS, Examples, Split, read_pictures, read_windows
+from training.data import DATASETS, Examples, Split, local_spec, read_pictures, read_windows
 
 
 def read_examples(
@@ -21,10 +21,9 @@ def read_examples(
     images = isinstance(codec, ImageCodec)
     spec = dict(checkpoint.training.get("data", {"name": "pictures" if images else "text"}))
     if Path(data).exists():
-        local = DATASETS[spec["name"]].local
-        spec = spec if spec["name"] == local else {"name": local}
-        whole = Path(data).is_file() and not images
-        spec |= {"paths": [data], "whole": whole}
+        spec = local_spec(spec, [data])
+        if Path(data).is_file() and not images:
+            spec["whole"] = True
     else:
         spec = {"name": "hub_pictures" if images else "hub", "repository": data}
     source: Any = DATASETS.build(spec)

@@ -20,7 +20,7 @@ from mdcore.draws import BatchGenerator, uniform
 from mdcore.evaluation import Estimate, bits_per_token_draws, estimate
 from mdcore.objectives import Model
 from training.config import TrainConfig
-from training.data import Examples
+from training.data import Examples, spread
 from training.prepare import prepare
 from training.run import STATE_FILE, Run, start
 from training.team import ALONE, Team
@@ -187,9 +187,8 @@ def evaluate(
     run: Run, validation: Examples, device: torch.device, team: Team = ALONE
 ) -> dict[str, float]:
     """Figures of the averaged model on validation examples, each time with the same noise."""
-    count = min(run.config.evaluation_examples, len(validation.x))
-    chosen = validation.take(torch.linspace(0, len(validation.x) - 1, count).long())
-    own = chosen if count < team.size else chosen.take(slice(team.rank, None, team.size))
+    chosen = validation.take(spread(len(validation.x), run.config.evaluation_examples))
+    own = chosen if len(chosen.x) < team.size else chosen.take(slice(team.rank, None, team.size))
     x, condition = own.to(device)
     passes = bits_per_token_draws(
         run.ema.model,
@@ -212,7 +211,8 @@ def figures(per_token: Estimate, x: Tensor, codec: Codec[Any]) -> dict[str, floa
     }
     if not isinstance(codec, TextCodec):
         return measured
-    characters = sum(len(codec.decode(window)) for window in x)
+    end = -1 if codec.end_of_text is None else codec.end_of_text  # stands for no character
+    characters = sum(len(codec.decode(window[window != end])) for window in x)
     per_character = per_token.scaled(x.numel() / characters)
     return measured | {
         "bits_per_character": per_character.mean,

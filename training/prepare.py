@@ -1,13 +1,14 @@
 """From a config to what the loop needs: the codec, the batches, the validation examples."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from mdcore.codecs import (
     BPE,
@@ -27,9 +28,11 @@ from training.data import (
     Examples,
     PictureBatches,
     PictureSource,
+    Shards,
     Source,
     StreamedWindows,
     Windows,
+    disjoint,
     read_pictures,
     read_tokens,
     read_windows,
@@ -78,7 +81,6 @@ def prepare(config: TrainConfig, *, resume: bool, team: Team = ALONE) -> Prepare
 
 
 def _prepare_text(config: TrainConfig, source: Source, team: Team, *, resume: bool) -> Prepared:
-    texts = list(source.documents("validation"))
     codec = _text_codec(config, source, resume=resume)
     batches: Batches
     if source.streamed:
@@ -88,16 +90,25 @@ def _prepare_text(config: TrainConfig, source: Source, team: Team, *, resume: bo
             config.batch_size // team.size,
         )
     else:
-        tokens = read_tokens(source.documents("train"), codec)
         batches = Windows(
-            tokens,
+            source.tokens("train")
+            if isinstance(source, Shards)
+            else read_tokens(source.documents("train"), codec),
             length=codec.length,
             batch_size=config.batch_size,
             seed=config.seed,
             part=team.part(config.batch_size),
         )
-    validation = Examples(read_windows(texts, codec))
+    validation = Examples(_validation_windows(config, source, codec))
     return Prepared(_with_found(config, codec, ()), codec, batches, validation)
+
+
+def _validation_windows(config: TrainConfig, source: Source, codec: TextCodec) -> Tensor:
+    """Windows to measure on; of shards, which may be large, those alone that are measured."""
+    if isinstance(source, Shards):
+        tokens = source.tokens("validation")
+        return disjoint(tokens, codec.length, config.evaluation_examples)
+    return read_windows(source.documents("validation"), codec)
 
 
 def _prepare_pictures(config: TrainConfig, source: PictureSource, team: Team) -> Prepared:
@@ -138,17 +149,25 @@ def _image_codec(spec: Spec, source: PictureSource) -> ImageCodec:
 
 
 def _text_codec(config: TrainConfig, source: Source, *, resume: bool) -> TextCodec:
-    """A BPE comes from the run's folder, from `tokenizer`, or from training."""
-    if not issubclass(CODECS[config.model.codec["name"]], BPE):
-        return cast(TextCodec, CODECS.build(config.model.codec))
-    length, own = config.model.codec["length"], config.out / TOKENIZER_FILE
-    if resume:
-        return BPE.from_tokenizer(read_tokenizer(own), length)
-    if config.tokenizer is None:
-        codec = BPE.train(source.documents("train"), config.model.codec["vocab_size"], length)
-    elif Path(config.tokenizer).exists():
-        codec = BPE.from_tokenizer(read_tokenizer(Path(config.tokenizer)), length)
+    """A BPE comes from the run's folder, from its shards, from `tokenizer`, or from training."""
+    own = config.out / TOKENIZER_FILE
+    if resume and own.exists():
+        return BPE.from_tokenizer(read_tokenizer(own), config.model.codec["length"])
+    if isinstance(source, Shards):
+        codec = source.codec(config.model.codec)
     else:
-        codec = BPE.from_tokenizer(Tokenizer.from_pretrained(config.tokenizer), length)
+        codec = find_codec(config, source.documents("train"))
     codec.save(config.out)
     return codec
+
+
+def find_codec(config: TrainConfig, texts: Iterable[str]) -> TextCodec:
+    """The codec that a config asks for; a BPE comes from `tokenizer`, or is trained on `texts`."""
+    spec = config.model.codec
+    if not issubclass(CODECS[spec["name"]], BPE):
+        return cast(TextCodec, CODECS.build(spec))
+    if config.tokenizer is None:
+        return BPE.train(texts, spec["vocab_size"], spec["length"])
+    path = Path(config.tokenizer)
+    known = read_tokenizer(path) if path.exists() else Tokenizer.from_pretrained(config.tokenizer)
+    return BPE.from_tokenizer(known, spec["length"])

@@ -21,7 +21,7 @@ from mdcore.objectives import OBJECTIVES
 from mdcore.sampling import SAMPLERS
 from training.command import command
 from training.config import PRESETS, TrainConfig
-from training.data import DATASETS
+from training.data import local_spec
 from training.drawing import fill
 from training.loop import Record, train
 from training.team import Team, gathered
@@ -92,9 +92,11 @@ def configure(arguments: Arguments) -> TrainConfig:
         if name in names and value is not None
     }
     if arguments.data:
-        local = DATASETS[config.data["name"]].local
-        own = config.data if config.data["name"] == local else {"name": local}
-        chosen["data"] = {**own, "paths": [str(path) for path in arguments.data]}
+        chosen["data"] = local_spec(config.data, [str(path) for path in arguments.data])
+        if chosen["data"]["name"] == "shards" and (arguments.vocab_size or arguments.tokenizer):
+            raise ValueError(
+                "tokens in shards have their tokenizer; omit --vocab-size, --tokenizer."
+            )
     if arguments.learning_rate is not None:
         chosen["optimizer"] = {**config.optimizer, "learning_rate": arguments.learning_rate}
     shape = {key: getattr(arguments, key) for key in ("width", "depth", "heads")}

@@ -20,6 +20,8 @@ class Hub:
             training split are held out.
         validation_rows: how many, where the data set has no validation split.
         streamed: read on the fly instead of downloading first.
+        subset: name of a part of it, where there are several.
+        revision: branch of the repository.
     """
 
     local: ClassVar[str] = "text"
@@ -32,6 +34,8 @@ class Hub:
         validation: str | None = None,
         validation_rows: int = 1000,
         streamed: bool = False,
+        subset: str | None = None,
+        revision: str | None = None,
     ) -> None:
         self.repository = repository
         self.column = column
@@ -39,6 +43,7 @@ class Hub:
         self.validation = validation
         self.validation_rows = validation_rows
         self.streamed = streamed
+        self.place = {"name": subset, "revision": revision}
 
     def documents(self, split: Split) -> Iterator[str]:
         """The rows' text in the data set's order.
@@ -48,7 +53,7 @@ class Hub:
         """
         own = split == "validation" and self.validation is not None
         name = self.validation if own else self.train
-        rows = _load(self.repository, name, streaming=self.streamed)
+        rows = _load(self.repository, name, streaming=self.streamed, **self.place)
         if self.validation is None:
             held = self.validation_rows
             rows = rows.take(held) if split == "validation" else rows.skip(held)
@@ -103,11 +108,20 @@ class HubPictures:
             yield row[self.image], row[self.label]
 
 
-def _load(repository: str, split: str | None, *, streaming: bool) -> Any:
+def _load(
+    repository: str,
+    split: str | None,
+    *,
+    streaming: bool,
+    name: str | None = None,
+    revision: str | None = None,
+) -> Any:
     import datasets  # a second to import, and only hub data needs it
 
     try:
-        return datasets.load_dataset(repository, split=split, streaming=streaming)
+        return datasets.load_dataset(
+            repository, name, split=split, streaming=streaming, revision=revision
+        )
     except (OSError, ValueError) as error:
         raise ValueError(
             f"The data set {repository!r} could not be read ({error}). Check the name and "

@@ -1,4 +1,9 @@
-"""Tokens into batches: windows of a fixed length."""
+"""Tokens into batches: windows of a fixed length.
+
+Documents are packed end to end, with the codec's end-of-text token behind each if it has one. A
+window may run over the border of two documents; nothing is masked or padded for that, it is the
+end-of-text token that tells the model.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -11,34 +16,79 @@ from mdcore.codecs import TextCodec
 from training.data.source import ALL, Examples
 
 
+class Tokens(Protocol):
+    """(n,) integers: an array, or what reads like one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: slice, /) -> np.ndarray: ...
+
+
+def encode(text: str, codec: TextCodec, *, ends: bool = True) -> np.ndarray:
+    """Tokens of a document, or of a piece of one, (n,) in the smallest integer that fits.
+
+    Args:
+        text: the piece.
+        codec: of the tokens.
+        ends: the document ends with it, and is followed by the end-of-text token, if there is one.
+    """
+    tokens = codec.tokenize(text).numpy().astype(token_type(codec))
+    if text and ends and codec.end_of_text is not None:
+        return np.append(tokens, tokens.dtype.type(codec.end_of_text))
+    return tokens
+
+
+def token_type(codec: TextCodec) -> type[np.unsignedinteger]:
+    """The smallest integer that holds every token and the mask."""
+    return np.uint16 if codec.vocab_size < 2**16 else np.uint32
+
+
 def read_tokens(documents: Iterable[str], codec: TextCodec) -> np.ndarray:
     """All tokens of the documents, one after the other, (n,) in the smallest integer that fits."""
-    dtype = np.uint16 if codec.vocab_size < 2**16 else np.uint32
-    parts = [codec.tokenize(text).numpy().astype(dtype) for text in documents]
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
+    parts = [encode(text, codec) for text in documents]
+    return np.concatenate(parts) if parts else np.empty(0, token_type(codec))
 
 
 def read_windows(documents: Iterable[str], codec: TextCodec) -> Tensor:
-    """Disjoint windows of the documents, (n, L) long; what fills no window is left out.
+    """Disjoint windows of the documents, (n, L) long; see `disjoint`."""
+    return disjoint(read_tokens(documents, codec), codec.length)
+
+
+def disjoint(tokens: Tokens, length: int, most: int | None = None) -> Tensor:
+    """Disjoint windows, (n, L) long; what fills no window is left out.
 
     A text shorter than one window is one short window by itself.
+
+    Args:
+        tokens: to be cut.
+        length: L.
+        most: how many windows are wanted, spread evenly; all of them if None.
 
     Raises:
         ValueError: there is no text.
     """
-    tokens = torch.from_numpy(read_tokens(documents, codec).astype(np.int64))
     if not len(tokens):
         raise ValueError("The text to measure on is empty; give more text.")
-    length = min(codec.length, len(tokens))
-    count = len(tokens) // length
-    return tokens[: count * length].view(count, length)
+    length = min(length, len(tokens))
+    starts = spread(len(tokens) // length, most).numpy() * length
+    return torch.from_numpy(_cut(tokens, starts, length))
+
+
+def spread(count: int, most: int | None) -> Tensor:
+    """Numbers below `count`, spread evenly: at most so many of them, (n,) long."""
+    return torch.linspace(0, count - 1, min(count, most or count), dtype=torch.float64).long()
+
+
+def _cut(tokens: Tokens, starts: np.ndarray, length: int) -> np.ndarray:
+    """Windows (n, L) int64 that begin at `starts`."""
+    return np.stack([tokens[start : start + length] for start in starts]).astype(np.int64)
 
 
 class Windows:
-    """Random windows of a text that is held in memory.
+    """Random windows of a text in memory or on disk.
 
     Args:
-        tokens: (n,) integers.
+        tokens: the text.
         length: of a window.
         batch_size: windows in a batch.
         seed: with the step, decides the windows.
@@ -50,7 +100,7 @@ class Windows:
 
     def __init__(
         self,
-        tokens: np.ndarray,
+        tokens: Tokens,
         *,
         length: int,
         batch_size: int,
@@ -72,9 +122,7 @@ class Windows:
         """This step's batch, or the part of it that is wanted."""
         random = np.random.default_rng([self._seed, step])
         starts = random.integers(0, len(self._tokens) - self._length + 1, self._batch_size)
-        starts = starts[self._part]
-        windows = self._tokens[starts[:, None] + np.arange(self._length)]
-        return Examples(torch.from_numpy(windows.astype(np.int64)))
+        return Examples(torch.from_numpy(_cut(self._tokens, starts[self._part], self._length)))
 
 
 class StreamedWindows:
@@ -108,7 +156,8 @@ class StreamedWindows:
         while True:
             found = False
             for text in self._open():
-                rest = torch.cat([rest, self._codec.tokenize(text)])
+                tokens = encode(text, self._codec).astype(np.int64)
+                rest = torch.cat([rest, torch.from_numpy(tokens)])
                 while len(rest) >= length:
                     found = True
                     yield rest[:length]
