@@ -47,11 +47,18 @@ class Text:
 
     def _read(self, file: Path) -> str:
         try:
-            return self.clean(file.read_text(encoding="utf-8-sig"))
+            text = file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{file} is not UTF-8 text ({error}); convert it or leave it out."
             ) from error
+        except OSError as error:
+            raise ValueError(
+                f"{file} cannot be read ({error.strerror}); put it back, or leave it out."
+            ) from error
+        if "\0" in text:
+            raise ValueError(f"{file} is no text, there are zero bytes in it; leave it out.")
+        return self.clean(text)
 
     def clean(self, text: str) -> str:
         """The text as it is trained on."""
