@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,12 +92,15 @@ class Run:
     def save_state(self) -> None:
         """One file, put in place by one rename: it is either the old state or the new one."""
         facts = {"step": self.step, "best": self.best, "config": self.config.describe()}
-        scratch = self.config.out / f".{STATE_FILE}"
+        # a folder: safetensors writes beside the file it makes, and a kill would leave that there
+        scratch = self.config.out / ".state.new"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
         try:
-            save_tensors(self._tensors(), scratch, {"run": json.dumps(facts)})
-            scratch.replace(self.config.out / STATE_FILE)
+            save_tensors(self._tensors(), scratch / STATE_FILE, {"run": json.dumps(facts)})
+            (scratch / STATE_FILE).replace(self.config.out / STATE_FILE)
         finally:
-            scratch.unlink(missing_ok=True)
+            shutil.rmtree(scratch, ignore_errors=True)
         self.saved = self.step
 
     def _tensors(self) -> dict[str, Tensor]:
