@@ -1,10 +1,11 @@
 """Checkpoints: a folder with config.json, model.safetensors and, for BPE, tokenizer.json."""
 
+import ctypes
 import dataclasses
 import json
 import os
 import shutil
-import tempfile
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Generic, cast
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from typing_extensions import TypeVar
 
 from mdcore.backbones import BACKBONES
@@ -115,14 +117,18 @@ def save_checkpoint(
         folder: where to; a checkpoint that is there is replaced.
         checkpoint: what to write.
         dtype: of the weights in the file; None keeps the model's.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    settle(folder)
+    scratch = _hidden(folder, "new")
+    scratch.mkdir(parents=True)
     try:
         weights = {
             name: w.detach().to("cpu", dtype) for name, w in checkpoint.model.state_dict().items()
         }
-        save_file(weights, scratch / WEIGHTS_FILE)
+        save_tensors(weights, scratch / WEIGHTS_FILE)
         checkpoint.codec.save(scratch)
         config = {
             "format": FORMAT,
@@ -132,13 +138,25 @@ def save_checkpoint(
             "training": dict(checkpoint.training),
         }
         (scratch / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        scratch.chmod(0o755)  # mkdtemp makes it private
         for path in scratch.iterdir():
-            path.chmod(0o644)  # and safetensors its file
+            path.chmod(0o644)  # safetensors makes its file private
             _to_disk(path)
         _replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file through to the disk; an OSError names the file."""
+    try:
+        save_file({name: w.contiguous() for name, w in tensors.items()}, path, metadata)
+    except SafetensorError as error:
+        raise OSError(
+            f"{path} cannot be written ({error}); free space on its disk or choose another folder."
+        ) from error
+    _to_disk(path)
 
 
 def _to_disk(path: Path) -> None:
@@ -146,19 +164,41 @@ def _to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _hidden(folder: Path, ending: str) -> Path:
+    return folder.parent / f".{folder.name}.{ending}"
+
+
+def settle(folder: Path) -> None:
+    """Put right what a killed `save_checkpoint` left: the old checkpoint is back, scratch gone."""
+    old = _hidden(folder, "old")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for leftover in (_hidden(folder, "new"), old):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
 def _replace(new: Path, folder: Path) -> None:
-    """Put the folder `new` in the place of `folder`; two renames, since one cannot swap folders."""
+    """Put the folder `new` in the place of `folder`, in one move where the system can swap two."""
     if not folder.exists():
         new.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    try:
+    elif not _swap(new, folder):
+        old = _hidden(folder, "old")
         folder.replace(old)
-        new.rename(folder)
-    except BaseException:
-        old.rmdir() if folder.exists() else old.replace(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        try:
+            new.rename(folder)
+        except BaseException:
+            old.replace(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _swap(a: Path, b: Path) -> bool:
+    """Exchange two folders in one move; False if this system or disk cannot."""
+    if sys.platform != "linux":
+        return False
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)  # os has no such function
+    here, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(exchange) and exchange(here, os.fsencode(a), here, os.fsencode(b), flag) == 0
 
 
 def read_config(folder: Path) -> dict[str, Any]:

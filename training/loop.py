@@ -22,7 +22,7 @@ from mdcore.objectives import Model
 from training.config import TrainConfig
 from training.data import Examples, spread
 from training.prepare import prepare
-from training.run import STATE_FILE, Run, start
+from training.run import STATE_FILE, Run, read_state, start
 from training.team import ALONE, Team
 
 
@@ -67,7 +67,8 @@ def train(
 
     Raises:
         ValueError: data, config or checkpoint cannot be used; says why.
-        FloatingPointError: the loss is not finite; the last checkpoint is kept.
+        FloatingPointError: the loss or a weight is not finite; the last checkpoint is kept.
+        OSError: nothing can be written to config.out; the last checkpoint is kept.
     """
     _check_shares(config, team)
     _check_folder(config.out, resume=resume)
@@ -77,23 +78,20 @@ def train(
     run = start(config, codec, device, team)
     if resume:
         run.resume()
+    elif team.leads:
+        run.save_state()  # from here on a killed run can be resumed
     losses: list[Tensor] = []
     saved_at = logged_at = time.monotonic()
-    try:
-        while run.step < config.steps:
-            losses.append(update(run, prepared.batches.batch(run.step).to(device), team))
-            if run.step % config.log_every and run.step < config.steps:
-                continue
-            loss = team.total(torch.stack(losses).mean()).item() / team.size
-            _check_finite(loss, run)
-            rate = len(losses) * config.batch_size * codec.length / (time.monotonic() - logged_at)
-            due = _due(run, config.evaluate_every)
-            metrics = evaluate(run, prepared.validation, device, team) if due else {}
-            overdue = time.monotonic() - saved_at > 60 * config.checkpoint_minutes
-            if team.leads and (metrics or overdue or _due(run, config.checkpoint_every)):
-                run.save(metrics)
-                saved_at = time.monotonic()
-            losses.clear()
+    while run.step < config.steps:
+        losses.append(update(run, prepared.batches.batch(run.step).to(device), team))
+        if run.step % config.log_every and run.step < config.steps:
+            continue
+        loss = _mean(losses, run, team)
+        rate = len(losses) * config.batch_size * codec.length / (time.monotonic() - logged_at)
+        losses.clear()
+        due = _due(run, config.evaluate_every)
+        metrics = evaluate(run, prepared.validation, device, team) if due else {}
+        try:  # told before it is saved: what is saved is never missing from the caller's log
             yield Record(
                 step=run.step,
                 loss=loss,
@@ -104,11 +102,14 @@ def train(
                 model=run.ema.model,
                 codec=codec,
             )
-            logged_at = time.monotonic()
-    except GeneratorExit:
-        if team.leads:
-            run.save({})
-        raise
+        except GeneratorExit:
+            _save(run, metrics, team)
+            raise
+        overdue = time.monotonic() - saved_at > 60 * config.checkpoint_minutes
+        if metrics or overdue or _due(run, config.checkpoint_every):
+            _save(run, metrics, team)
+            saved_at = time.monotonic()
+        logged_at = time.monotonic()
 
 
 def _check_shares(config: TrainConfig, team: Team) -> None:
@@ -121,12 +122,17 @@ def _check_shares(config: TrainConfig, team: Team) -> None:
 
 def _check_folder(out: Path, *, resume: bool) -> None:
     """Make the folder; neither lose a run that is there nor resume one that is not."""
-    begun = (out / STATE_FILE).exists()
-    if resume and not begun:
+    state = out / STATE_FILE
+    if resume and not state.exists():
         raise ValueError(f"{out} holds no run, so there is nothing to resume; omit --resume.")
-    if begun and not resume:
+    if not resume and state.exists() and read_state(state)[0]["step"]:
         raise ValueError(f"{out} holds a run; go on with --resume, or choose another --out.")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{out} cannot be made a folder ({error.strerror}); choose another --out."
+        ) from error
 
 
 def _due(run: Run, every: int) -> bool:
@@ -134,13 +140,32 @@ def _due(run: Run, every: int) -> bool:
     return run.step % every < run.config.log_every or run.step == run.config.steps
 
 
-def _check_finite(loss: float, run: Run) -> None:
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"The loss is {loss} at step {run.step}, learning rate factor "
-            f"{learning_rate_factor(run.config, run.step):.3g}. The last good checkpoint is in "
-            f"{run.config.out}; lower --learning-rate and start anew, or resume from it."
-        )
+def _mean(losses: list[Tensor], run: Run, team: Team) -> float:
+    """The mean of the last steps' losses; each of them is finite, or the run ends."""
+    each = (team.total(torch.stack(losses)) / team.size).cpu()
+    odd = (~each.isfinite()).nonzero().flatten().tolist()
+    if odd:
+        step = run.step - len(losses) + odd[0] + 1
+        raise _diverged(f"The loss is {each[odd[0]].item()}", step, run)
+    return each.mean().item()
+
+
+def _save(run: Run, metrics: Mapping[str, float], team: Team) -> None:
+    """Save what is finite: a loss may still be while the update that followed it was not."""
+    if spoiled := run.spoiled():
+        raise _diverged(f"{spoiled} is not finite", run.step, run)
+    if team.leads:
+        run.save(metrics)
+
+
+def _diverged(what: str, step: int, run: Run) -> FloatingPointError:
+    rates = run.optimizer.rates(learning_rate_factor(run.config, step - 1))
+    kept = f"step {run.saved} is in {run.config.out / 'last'}" if run.saved else "none was due yet"
+    return FloatingPointError(
+        f"{what} at step {step}, learning rate {' and '.join(f'{rate:.3g}' for rate in rates)}. "
+        f"Last good checkpoint: {kept}. Resumed, the run would meet the same: start anew with a "
+        "lower --learning-rate and another --out."
+    )
 
 
 def update(run: Run, batch: Examples, team: Team = ALONE) -> Tensor:

@@ -23,6 +23,10 @@ class Optimizer:
             part.step()
             part.zero_grad(set_to_none=True)
 
+    def rates(self, factor: float) -> list[float]:
+        """The different learning rates at `factor` times their peaks, falling."""
+        return sorted({peak * factor for peaks in self._peaks for peak in peaks}, reverse=True)
+
     def tensors(self) -> dict[str, Tensor]:
         """The state as named tensors."""
         return {

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mdcore.backbones.layers import recompute
-from mdcore.checkpoint import Checkpoint, ModelConfig, build_model, save_checkpoint
+from mdcore.checkpoint import (
+    Checkpoint,
+    ModelConfig,
+    build_model,
+    save_checkpoint,
+    save_tensors,
+    settle,
+)
 from mdcore.codecs import Codec
 from mdcore.hardware import matmul_dtype
 from mdcore.objectives import Model
@@ -29,7 +35,13 @@ STATE_FILE = "state.safetensors"
 
 @dataclass
 class Run:
-    """Everything that changes while a run goes on."""
+    """Everything that changes while a run goes on.
+
+    Attributes:
+        step: optimizer steps done.
+        saved: those that the state on the disk has done.
+        best: fewest bits per token measured so far.
+    """
 
     config: TrainConfig
     codec: Codec[Any]
@@ -38,6 +50,7 @@ class Run:
     ema: EMA
     optimizer: Optimizer
     step: int = 0
+    saved: int = 0
     best: float = math.inf
 
     def save(self, metrics: Mapping[str, float]) -> Path:
@@ -48,7 +61,19 @@ class Run:
 
         Returns:
             DIR/last.
+
+        Raises:
+            OSError: they cannot be written; those written before stay whole.
         """
+        try:
+            return self._save(metrics)
+        except OSError as error:
+            raise OSError(
+                f"Step {self.step} cannot be saved: {error} What was saved at step {self.saved} "
+                f"is whole in {self.config.out}: when there is space, go on with --resume."
+            ) from error
+
+    def _save(self, metrics: Mapping[str, float]) -> Path:
         checkpoint = Checkpoint(
             model=self.ema.model,
             codec=self.codec,
@@ -62,22 +87,31 @@ class Run:
             self.best = metrics["bits_per_token"]
             save_checkpoint(out / "best", checkpoint, dtype=self.ema.model.compute_dtype)
         save_checkpoint(out / "last", checkpoint, dtype=self.ema.model.compute_dtype)
-        self._save_state()
+        self.save_state()
         return out / "last"
 
-    def _save_state(self) -> None:
+    def save_state(self) -> None:
         """One file, put in place by one rename: it is either the old state or the new one."""
+        facts = {"step": self.step, "best": self.best, "config": self.config.describe()}
+        # a folder: safetensors writes beside the file it makes, and a kill would leave that there
+        scratch = self.config.out / ".state.new"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            save_tensors(self._tensors(), scratch / STATE_FILE, {"run": json.dumps(facts)})
+            (scratch / STATE_FILE).replace(self.config.out / STATE_FILE)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        self.saved = self.step
+
+    def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"ema.{name}": value for name, value in self.ema.model.state_dict().items()}
-        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.tensors().items()}
-        facts = {"step": self.step, "best": self.best, "config": self.config.describe()}
-        scratch = self.config.out / f".{STATE_FILE}"
-        save_file(
-            {k: v.contiguous() for k, v in tensors.items()}, scratch, {"run": json.dumps(facts)}
-        )
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(self.config.out / STATE_FILE)
+        return tensors | {f"optimizer.{k}": v for k, v in self.optimizer.tensors().items()}
+
+    def spoiled(self) -> str | None:
+        """A tensor of the state that is not finite, by name: what must never be saved."""
+        return next((k for k, v in self._tensors().items() if not v.isfinite().all()), None)
 
     def resume(self) -> None:
         """Take over what `save` wrote.
@@ -86,21 +120,33 @@ class Run:
             ValueError: it is damaged, or of another run.
         """
         path = self.config.out / STATE_FILE
-        try:
-            with safe_open(path, framework="pt") as file:
-                facts = json.loads(file.metadata()["run"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
-        except (SafetensorError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is damaged ({error}); start anew without --resume."
-            ) from error
+        facts, tensors = read_state(path)
+        for name in ("last", "best"):
+            settle(self.config.out / name)
         # a run begun before an option of the model existed has the option's default
         facts["config"]["model"] = dataclasses.asdict(ModelConfig(**facts["config"]["model"]))
         _check_same_run(facts["config"], json.loads(json.dumps(self.config.describe())), path)
         self.step, self.best = facts["step"], facts["best"]
+        self.saved = self.step
         self.model.load_state_dict(_below(tensors, "model."))
         self.ema.model.load_state_dict(_below(tensors, "ema."))
         self.optimizer.load(_below(tensors, "optimizer."))
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The facts and tensors of a DIR/state.safetensors.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["run"])
+            return facts, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); remove it and start anew without --resume."
+        ) from error
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -195,10 +195,15 @@ def report(
     records: Iterator[Record], config: TrainConfig, device: torch.device, *, resume: bool
 ) -> None:
     """Write metrics.jsonl, TensorBoard logs, samples and a progress bar."""
-    first = next(records)  # whatever is wrong with data or options shows before a file is touched
-    sampled = 0
+    first = next(records, None)  # data and options that are wrong show before a file is touched
+    if first is None:
+        print(f"Done before: the model of step {config.steps} is in {config.out / 'last'}.")
+        return
+    if resume:
+        cut(config.out / "metrics.jsonl", first.step)
+    sampled = (first.step - 1) // config.sample_every
     with (
-        SummaryWriter(config.out / "tensorboard") as board,
+        SummaryWriter(config.out / "tensorboard", purge_step=first.step) as board,
         (config.out / "metrics.jsonl").open("a" if resume else "w") as metrics,
         tqdm(
             total=config.steps,
@@ -227,6 +232,16 @@ def report(
         )
         return
     print(f"Done. The model is in {config.out / 'last'} (best validation: {config.out / 'best'}).")
+
+
+def cut(metrics: Path, step: int) -> None:
+    """Keep the lines before a step: a killed run may have told of steps that are now done again."""
+    scratch = metrics.with_name(f".{metrics.name}")
+    with metrics.open("a+", encoding="utf-8") as file:
+        file.seek(0)
+        lines = [line for line in file if line.endswith("\n") and json.loads(line)["step"] < step]
+    scratch.write_text("".join(lines), encoding="utf-8")
+    scratch.replace(metrics)
 
 
 def show(bar: "tqdm[None]", line: dict[str, float]) -> None:

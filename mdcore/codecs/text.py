@@ -267,8 +267,10 @@ class BPE(TextCodec):
         return {"vocab_size": self.vocab_size}
 
     def save(self, folder: Path) -> None:
-        """Write tokenizer.json."""
-        (folder / TOKENIZER_FILE).write_text(self.tokenizer.to_str(), encoding="utf-8")
+        """Write tokenizer.json; one that is there is replaced in one move."""
+        scratch = folder / f".{TOKENIZER_FILE}"
+        scratch.write_text(self.tokenizer.to_str(), encoding="utf-8")
+        scratch.replace(folder / TOKENIZER_FILE)
 
 
 @cache

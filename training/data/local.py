@@ -151,14 +151,22 @@ def _text_files(path: Path) -> list[Path]:
 
 
 def _blocks(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8-sig") as text:
-        try:
+    try:
+        with file.open(encoding="utf-8-sig") as text:
             while block := text.read(BLOCK):
+                if "\0" in block:
+                    raise ValueError(
+                        f"{file} is no text, there are zero bytes in it; leave it out."
+                    )
                 yield block
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{file} is not UTF-8 text ({error}); convert it or leave it out."
-            ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file} is not UTF-8 text ({error}); convert it or leave it out."
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"{file} cannot be read ({error.strerror}); put it back, or leave it out."
+        ) from error
 
 
 def cut(blocks: Iterable[str], border: re.Pattern[str]) -> Iterator[str]:
