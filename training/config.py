@@ -27,6 +27,7 @@ class TrainConfig:
         ema: decay of the averaged weights that are evaluated and saved.
         seed: of the weights, the batches, the times and the masks.
         compile: torch.compile the backbone.
+        shard: each of several processes holds a part of weights, averages and optimizer state.
         log_every, evaluate_every, sample_every, checkpoint_every: steps between records,
             evaluations, samples and checkpoints.
         checkpoint_minutes: a checkpoint is also written when this much time has passed.
@@ -47,6 +48,7 @@ class TrainConfig:
     ema: float
     seed: int = 0
     compile: bool = False
+    shard: bool = False
     log_every: int = 10
     evaluate_every: int = 1000
     sample_every: int = 1000
@@ -63,6 +65,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.evaluation_draws < 2:
             raise ValueError("evaluation_draws must be at least 2, for a standard error.")
+        if self.compile and self.shard:
+            raise ValueError("compile and shard cannot be combined; leave one of them out.")
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"batch_size {self.batch_size} must be a multiple of accumulation "
@@ -70,10 +74,10 @@ class TrainConfig:
             )
 
     def describe(self) -> dict[str, object]:
-        """The run as JSON, without what only says where and how often to write."""
+        """The run as JSON, without what only says how it is held, where and how often written."""
         described = dataclasses.asdict(self)
-        for key in ("out", "log_every", "evaluate_every", "sample_every", "checkpoint_every",
-                    "checkpoint_minutes"):  # fmt: skip
+        for key in ("out", "shard", "log_every", "evaluate_every", "sample_every",
+                    "checkpoint_every", "checkpoint_minutes"):  # fmt: skip
             del described[key]
         return described
 
