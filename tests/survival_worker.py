@@ -6,12 +6,10 @@ torch is imported once and never used before the forks, so that a start costs mi
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from safetensors.torch import load_file
 from test_training import tiny
 
 import mdcore.checkpoint
+import training.loop
 import training.run
 import training.train
 from mdcore.checkpoint import load_checkpoint
@@ -38,7 +37,7 @@ def attempt(out: Path, steps: int) -> None:
     torch.set_num_threads(1)
     training.run.matmul_dtype = lambda _: torch.float32
     model = tiny(out).model
-    often = {"log_every": 1, "checkpoint_every": 1, "evaluate_every": 2, "sample_every": 10**6}
+    often = {"log_every": 1, "checkpoint_every": 1, "evaluate_every": 1, "sample_every": 10**6}
     PRESETS["tiny"] = tiny(out, model=model, steps=steps, **often)  # type: ignore[arg-type]
     training.train.draw = lambda *_: "a sample"
     resume = (out / "state.safetensors").exists()
@@ -81,8 +80,7 @@ def check(out: Path) -> None:
     for name in ("last", "best"):
         if (out / name).exists():
             load_checkpoint(out / name)
-    if (out / "state.safetensors").exists():
-        read_state(out / "state.safetensors")
+    stored(out)
 
 
 def run(out: Path, steps: int) -> None:
@@ -119,7 +117,7 @@ def killed_at_random(folder: Path, kills: int, steps: int) -> dict[str, Any]:
     run(folder / "straight", steps)
     step = max(0.001, (time.monotonic() - started - start_up) / (steps - 1))
     moments, survived, finished, number = random.Random(0), 0, 0, 0
-    resumed_from = []
+    resumed_from: list[int | None] = []
     while survived < kills or not finished:
         out = folder / f"killed-{number}"
         process = forked(lambda out=out: attempt(out, steps))  # type: ignore[misc]
@@ -129,8 +127,7 @@ def killed_at_random(folder: Path, kills: int, steps: int) -> dict[str, Any]:
         done = ended(process)
         survived += not done
         check(out)
-        if (out / "state.safetensors").exists():
-            resumed_from.append(read_state(out / "state.safetensors")[0]["step"])
+        resumed_from.append(stored(out))
         if done:
             if not same(out, folder / "straight"):
                 raise RuntimeError(f"{out} differs from a run that was never killed")
@@ -143,10 +140,10 @@ class Points:
 
     Args:
         out: the folder that counts.
-        deadly: the number of the moment at which the process kills itself; None: it counts only.
+        deadly: the number of the moment at which the process kills itself.
     """
 
-    def __init__(self, out: Path, deadly: int | None) -> None:
+    def __init__(self, out: Path, deadly: int) -> None:
         self.out = str(out)
         self.deadly = deadly
         self.passed = 0
@@ -188,35 +185,46 @@ class Points:
             self.pass_one()
 
 
-def killed_in_writing(folder: Path, swaps: bool) -> int:
-    """Kill once at each moment of a run's writing, first save and later ones; how many there are.
+def killed_in_writing(folder: Path, swaps: bool) -> dict[str, int]:
+    """Kill once at each moment of a run's start, then at each of a step's writing.
 
     Args:
         folder: to work in.
         swaps: whether the disk can exchange two folders in one move.
     """
-    straight, steps = folder / "straight", 2
+    training.loop.evaluate = lambda run, *_: {  # each is the best so far, and so is written
+        "bits_per_token": 1 / run.step,
+        "standard_error": 0.0,
+    }
+    if not swaps:
+        mdcore.checkpoint._swap = lambda *_: False
+    steps, straight, out = 24, folder / "straight", folder / "killed"
+    run(straight, steps)
 
-    def mortal(out: Path, deadly: int | None) -> None:
-        if not swaps:
-            mdcore.checkpoint._swap = lambda *_: False
-        points = Points(out, deadly)
+    def mortal(deadly: int) -> None:
+        Points(out, deadly)
         attempt(out, steps)
-        out.with_suffix(".points").write_text(str(points.passed))
 
-    ended(forked(lambda: mortal(straight, None)))
-    count = int(straight.with_suffix(".points").read_text())
-    for deadly in range(count):
-        out = folder / f"at-{deadly}"
-        if ended(forked(lambda out=out, deadly=deadly: mortal(out, deadly))):  # type: ignore[misc]
-            raise RuntimeError(f"point {deadly} of {count} was not reached")
-        with suppress(FileNotFoundError):  # killed before there was a folder
-            check(out)
-        run(out, steps)
-        if not same(out, straight):
-            raise RuntimeError(f"killed at point {deadly} of {count}, {out} differs")
-        shutil.rmtree(out)
-    return count
+    deadly = kills = beyond = 0
+    step: int | None = None
+    while beyond < 10:  # more than there are moments of a step between the state and its end
+        if ended(forked(lambda deadly=deadly: mortal(deadly))):  # type: ignore[misc]
+            raise RuntimeError(f"moment {deadly} was not reached")
+        check(out)
+        kills, deadly, before, step = kills + 1, deadly + 1, step, stored(out)
+        if before is None and step is not None:
+            deadly = 0  # the run has begun: from here on each attempt resumes
+        beyond += before is not None and step != before
+    run(out, steps)
+    if not same(out, straight):
+        raise RuntimeError(f"{out} differs from a run that was never killed")
+    return {"kills": kills, "moments": deadly}
+
+
+def stored(out: Path) -> int | None:
+    """The step from which a run is resumed."""
+    state = out / "state.safetensors"
+    return read_state(state)[0]["step"] if state.exists() else None
 
 
 def tell() -> Iterator[tuple[str, Any]]:
@@ -225,7 +233,7 @@ def tell() -> Iterator[tuple[str, Any]]:
     if sys.argv[2] == "random":
         yield from killed_at_random(folder, kills=20, steps=16).items()
     else:
-        yield "points", killed_in_writing(folder, swaps=sys.argv[2] == "swapping")
+        yield from killed_in_writing(folder, swaps=sys.argv[2] == "swapping").items()
 
 
 if __name__ == "__main__":

@@ -1,46 +1,62 @@
-"""A process of a team: trains a tiny model in float32 and prints its losses; see test_team.py."""
+"""A process of a team: trains tiny models in float32 and prints their losses; see test_team.py."""
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from test_training import tiny
-from torch import nn
 
 import training.run
 from mdcore.checkpoint import ModelConfig
+from training.config import TrainConfig
+from training.fsdp import whole
 from training.loop import train
-from training.team import gathered
+from training.team import ALONE, Team, gathered
 
 
-def losses(out: Path, schedule: str, accumulation: int) -> None:
-    """Train alone or as torchrun says; the leader prints what it saw and whether all agree."""
-    training.run.matmul_dtype = lambda _: torch.float32
+def job(out: Path, schedule: str, **changes: Any) -> TrainConfig:
+    """A tiny run that is trained by one process or several."""
     model = ModelConfig(
         codec={"name": "bytes", "length": 16},
         schedule={"name": schedule},
         backbone={
             "name": "transformer",
             "width": 16,
-            "depth": 1,
+            "depth": 2,
             "heads": 2,
             "time_conditioned": True,
         },
     )
-    config = tiny(out, model=model, batch_size=16, accumulation=accumulation, log_every=1)
-    with gathered(torch.device("cpu")) as (team, device):
-        records = list(train(config, device=device, team=team))
-        weights = nn.utils.parameters_to_vector(records[-1].model.parameters())
-        mean = team.total(weights) / team.size
-        if team.leads:
-            told = {
-                "losses": [record.loss for record in records],
-                "validation": records[-1].validation["bits_per_token"],
-                "spread": (mean - weights).abs().max().item(),
-            }
-            print(json.dumps(told))
+    return tiny(out, model=model, batch_size=16, log_every=1, **changes)
+
+
+def losses(
+    config: TrainConfig, *, team: Team = ALONE, stop: int = 0, resume: bool = False
+) -> dict[str, Any]:
+    """Train to the end or stop after some records; what was seen, and whether all agree."""
+    records = train(config, device=torch.device("cpu"), team=team, resume=resume)
+    seen = []
+    for record in records:
+        seen.append(record)
+        if len(seen) == stop:
+            records.close()
+    weights = torch.cat([whole(p).flatten() for p in seen[-1].model.parameters()])
+    mean = team.total(weights) / team.size
+    return {
+        "losses": [record.loss for record in seen],
+        "validation": seen[-1].validation.get("bits_per_token"),
+        "spread": (mean - weights).abs().max().item(),
+    }
 
 
 if __name__ == "__main__":
-    losses(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    training.run.matmul_dtype = lambda _: torch.float32
+    with gathered(torch.device("cpu")) as (team, _):
+        for line in sys.argv[1:]:
+            asked = json.loads(line)
+            also = {key: asked.pop(key) for key in ("stop", "resume") if key in asked}
+            told = losses(job(Path(asked.pop("out")), **asked), team=team, **also)
+            if team.leads:
+                print(json.dumps(told), flush=True)

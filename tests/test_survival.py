@@ -56,7 +56,7 @@ def test_killed_at_random_twenty_times_it_ends_as_if_it_never_was(tmp_path: Path
 def test_killed_at_each_moment_of_writing_it_leaves_whole_checkpoints(
     tmp_path: Path, disk: str
 ) -> None:
-    assert launched(tmp_path, disk)["points"] > 30  # a save of three things, twice, in many steps
+    assert launched(tmp_path, disk)["moments"] > 20  # of a step that writes best, last and state
 
 
 def test_metrics_have_one_line_a_step_after_a_kill(tmp_path: Path) -> None:

@@ -102,10 +102,15 @@ def started(processes: int, *command: str) -> str:
     return done.stdout
 
 
+def curves(processes: int, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a team tells of each of several runs."""
+    lines = [json.dumps(asked, default=str) for asked in jobs]
+    told = started(processes, str(ROOT / "tests" / "team_worker.py"), *lines).splitlines()
+    return [json.loads(line) for line in told[-len(jobs) :]]
+
+
 def curve(processes: int, out: Path, schedule: str, accumulation: int) -> dict[str, Any]:
-    worker = [str(ROOT / "tests" / "team_worker.py"), str(out), schedule, str(accumulation)]
-    told: dict[str, Any] = json.loads(started(processes, *worker).splitlines()[-1])
-    return told
+    return curves(processes, {"out": out, "schedule": schedule, "accumulation": accumulation})[0]
 
 
 @pytest.mark.parametrize("schedule", ["linear", "learned_polynomial"])

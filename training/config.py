@@ -29,6 +29,7 @@ class TrainConfig:
         compile: torch.compile the backbone.
         recompute: forget the activations of the backbone's blocks and make them again in the
             backward pass, to save memory.
+        shard: each of several processes holds a part of weights, averages and optimizer state.
         log_every, evaluate_every, sample_every, checkpoint_every: steps between records,
             evaluations, samples and checkpoints.
         checkpoint_minutes: a checkpoint is also written when this much time has passed.
@@ -50,6 +51,7 @@ class TrainConfig:
     seed: int = 0
     compile: bool = False
     recompute: bool = False
+    shard: bool = False
     log_every: int = 10
     evaluate_every: int = 1000
     sample_every: int = 1000
@@ -66,6 +68,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.evaluation_draws < 2:
             raise ValueError("evaluation_draws must be at least 2, for a standard error.")
+        if self.compile and self.shard:
+            raise ValueError("compile and shard cannot be combined; leave one of them out.")
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"batch_size {self.batch_size} must be a multiple of accumulation "
@@ -73,10 +77,10 @@ class TrainConfig:
             )
 
     def describe(self) -> dict[str, object]:
-        """The run as JSON, without what only says where and how often to write."""
+        """The run as JSON, without what only says how it is held, where and how often written."""
         described = dataclasses.asdict(self)
-        for key in ("out", "log_every", "evaluate_every", "sample_every", "checkpoint_every",
-                    "checkpoint_minutes", "recompute"):  # fmt: skip
+        for key in ("out", "shard", "recompute", "log_every", "evaluate_every", "sample_every",
+                    "checkpoint_every", "checkpoint_minutes"):  # fmt: skip
             del described[key]
         return described
 

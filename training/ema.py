@@ -5,6 +5,7 @@ import copy
 import torch
 
 from mdcore.objectives import Model
+from training.fsdp import own
 
 
 class EMA:
@@ -26,4 +27,5 @@ class EMA:
     def update(self, model: Model, step: int) -> None:
         """Move towards the model's weights after training step `step` (counted from 1)."""
         decay = min(self._decay, step / (step + 9))
-        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)
+        averages = [own(parameter) for parameter in self.model.parameters()]
+        torch._foreach_lerp_(averages, [own(p) for p in model.parameters()], 1 - decay)

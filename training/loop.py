@@ -21,6 +21,7 @@ from mdcore.evaluation import Estimate, bits_per_token_draws, estimate
 from mdcore.objectives import Model
 from training.config import TrainConfig
 from training.data import Examples, spread
+from training.fsdp import clip
 from training.prepare import prepare
 from training.run import STATE_FILE, Run, read_state, start
 from training.team import ALONE, Team
@@ -78,7 +79,7 @@ def train(
     run = start(config, codec, device, team)
     if resume:
         run.resume()
-    elif team.leads:
+    else:
         run.save_state()  # from here on a killed run can be resumed
     losses: list[Tensor] = []
     saved_at = logged_at = time.monotonic()
@@ -103,11 +104,11 @@ def train(
                 codec=codec,
             )
         except GeneratorExit:
-            _save(run, metrics, team)
+            _save(run, metrics, device)
             raise
-        overdue = time.monotonic() - saved_at > 60 * config.checkpoint_minutes
-        if metrics or overdue or _due(run, config.checkpoint_every):
-            _save(run, metrics, team)
+        late = time.monotonic() - saved_at > 60 * config.checkpoint_minutes
+        if metrics or team.any(late, device) or _due(run, config.checkpoint_every):
+            _save(run, metrics, device)
             saved_at = time.monotonic()
         logged_at = time.monotonic()
 
@@ -117,6 +118,11 @@ def _check_shares(config: TrainConfig, team: Team) -> None:
         raise ValueError(
             f"batch_size {config.batch_size} must be a multiple of accumulation "
             f"{config.accumulation} times the {team.size} processes."
+        )
+    if config.shard and team.size == 1:
+        raise ValueError(
+            "A single process has nobody to share the model with; leave --shard out, or start "
+            "several with torchrun --nproc-per-node N."
         )
 
 
@@ -150,12 +156,12 @@ def _mean(losses: list[Tensor], run: Run, team: Team) -> float:
     return each.mean().item()
 
 
-def _save(run: Run, metrics: Mapping[str, float], team: Team) -> None:
+def _save(run: Run, metrics: Mapping[str, float], device: torch.device) -> None:
     """Save what is finite: a loss may still be while the update that followed it was not."""
-    if spoiled := run.spoiled():
-        raise _diverged(f"{spoiled} is not finite", run.step, run)
-    if team.leads:
-        run.save(metrics)
+    spoiled = run.spoiled()
+    if run.team.any(spoiled is not None, device):
+        raise _diverged(f"{spoiled or 'a weight'} is not finite", run.step, run)
+    run.save(metrics)
 
 
 def _diverged(what: str, step: int, run: Run) -> FloatingPointError:
@@ -183,7 +189,7 @@ def update(run: Run, batch: Examples, team: Team = ALONE) -> Tensor:
             loss = run.loss(*part, noise) / config.accumulation
             loss.backward()
         total += loss.detach()
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+    clip(run.model.parameters(), config.clip)
     run.optimizer.step(learning_rate_factor(config, run.step))
     run.step += 1
     run.ema.update(run.model, run.step)
@@ -212,8 +218,11 @@ def evaluate(
     run: Run, validation: Examples, device: torch.device, team: Team = ALONE
 ) -> dict[str, float]:
     """Figures of the averaged model on validation examples, each time with the same noise."""
-    chosen = validation.take(spread(len(validation.x), run.config.evaluation_examples))
-    own = chosen if len(chosen.x) < team.size else chosen.take(slice(team.rank, None, team.size))
+    count = min(run.config.evaluation_examples, len(validation.x))
+    if count > team.size:
+        count -= count % team.size  # as many for each: a sharded model is called by all at once
+    chosen = validation.take(spread(len(validation.x), count))
+    own = chosen if count < team.size else chosen.take(slice(team.rank, None, team.size))
     x, condition = own.to(device)
     passes = bits_per_token_draws(
         run.ema.model,

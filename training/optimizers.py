@@ -2,8 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from mdcore.registry import Registry
+from training.fsdp import gathered, like
 
 OPTIMIZERS: "Registry[Optimizer]" = Registry("optimizer")
 
@@ -39,20 +41,30 @@ class Optimizer:
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take over the state that `tensors` gave."""
         for number, part in enumerate(self._parts):
+            parameters = [p for group in part.param_groups for p in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in tensors.items():
                 owner, index, name = key.split(".")
                 if int(owner) == number:
-                    state.setdefault(int(index), {})[name] = value
+                    state.setdefault(int(index), {})[name] = like(value, parameters[int(index)])
             part.load_state_dict({**part.state_dict(), "state": state})
 
 
 def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
-    """Decay matrices; leave gains and biases alone."""
-    return [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
+    """Decay matrices; leave gains and biases alone.
+
+    A fused step takes tensors that are all in shards or none: a learned schedule, which is never,
+    then has a group of its own. It is the last of all, so the numbers in `tensors` are the same.
+    """
+    groups: list[dict[str, object]] = []
+    for decay, kind in (
+        (weight_decay, [p for p in parameters if p.dim() >= 2]),
+        (0.0, [p for p in parameters if p.dim() < 2]),
+    ):
+        for sharded in (True, False):
+            chosen = [p for p in kind if isinstance(p, DTensor) is sharded]
+            groups += [{"params": chosen, "weight_decay": decay}] if chosen else []
+    return groups
 
 
 @OPTIMIZERS.register("adamw")
@@ -70,6 +82,24 @@ class AdamW(Optimizer):
         super().__init__(
             [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, beta2), fused=True)]
         )
+
+
+class _WholeMuon(torch.optim.Muon):
+    """Torch's Muon, for which a matrix in shards is put together while it is its turn.
+
+    On shards its Newton-Schulz iterations run, too, but give something else.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update one matrix after the other, so that only one is whole at a time."""
+        (group,) = self.param_groups
+        matrices = group["params"]
+        for matrix in matrices:
+            group["params"] = [matrix]
+            with gathered(matrix, self.state[matrix]):
+                super().step()
+        group["params"] = matrices
 
 
 @OPTIMIZERS.register("muon")
@@ -100,7 +130,7 @@ class Muon(Optimizer):
         others = [p for p in model.parameters() if id(p) not in chosen]
         super().__init__(
             [
-                torch.optim.Muon(matrices, lr=matrix_learning_rate, weight_decay=weight_decay),
+                _WholeMuon(matrices, lr=matrix_learning_rate, weight_decay=weight_decay),
                 torch.optim.AdamW(
                     _groups(others, weight_decay), lr=learning_rate, betas=(0.9, 0.99), fused=True
                 ),

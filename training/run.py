@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from mdcore.hardware import matmul_dtype
 from mdcore.objectives import Model
 from training.config import TrainConfig
 from training.ema import EMA
+from training.fsdp import like, own, shard, whole
 from training.optimizers import OPTIMIZERS, Optimizer
 from training.team import ALONE, Team
 
@@ -49,33 +50,34 @@ class Run:
     loss: nn.Module
     ema: EMA
     optimizer: Optimizer
+    team: Team = ALONE
     step: int = 0
     saved: int = 0
     best: float = math.inf
 
-    def save(self, metrics: Mapping[str, float]) -> Path:
+    def save(self, metrics: Mapping[str, float]) -> None:
         """Write DIR/state.safetensors, DIR/last and, if its metrics are the best, DIR/best.
+
+        All processes of a team take part, and its leader writes.
 
         Args:
             metrics: measured at this step; without "bits_per_token" it is not compared.
-
-        Returns:
-            DIR/last.
 
         Raises:
             OSError: they cannot be written; those written before stay whole.
         """
         try:
-            return self._save(metrics)
+            self._save(metrics)
         except OSError as error:
             raise OSError(
                 f"Step {self.step} cannot be saved: {error} What was saved at step {self.saved} "
                 f"is whole in {self.config.out}: when there is space, go on with --resume."
             ) from error
 
-    def _save(self, metrics: Mapping[str, float]) -> Path:
+    def _save(self, metrics: Mapping[str, float]) -> None:
+        tensors = self._tensors()
         checkpoint = Checkpoint(
-            model=self.ema.model,
+            model=self._whole_model(tensors),
             codec=self.codec,
             config=self.config.model,
             step=self.step,
@@ -83,35 +85,58 @@ class Run:
             training=self.config.describe(),
         )
         out = self.config.out
-        if metrics.get("bits_per_token", math.inf) < self.best:
-            self.best = metrics["bits_per_token"]
-            save_checkpoint(out / "best", checkpoint, dtype=self.ema.model.compute_dtype)
-        save_checkpoint(out / "last", checkpoint, dtype=self.ema.model.compute_dtype)
-        self.save_state()
-        return out / "last"
+        best = metrics.get("bits_per_token", math.inf) < self.best
+        self.best = metrics["bits_per_token"] if best else self.best
+        for name in ("best", "last") if best else ("last",):
+            if self.team.leads:
+                save_checkpoint(out / name, checkpoint, dtype=self.ema.model.compute_dtype)
+        self.save_state(tensors)
 
-    def save_state(self) -> None:
-        """One file, put in place by one rename: it is either the old state or the new one."""
+    def save_state(self, tensors: dict[str, Tensor] | None = None) -> None:
+        """One file, put in place by one rename: it is either the old state or the new one.
+
+        Args:
+            tensors: the whole state, if the caller has it.
+        """
+        tensors = tensors or self._tensors()
+        self.saved = self.step
+        if not self.team.leads:
+            return
         facts = {"step": self.step, "best": self.best, "config": self.config.describe()}
         # a folder: safetensors writes beside the file it makes, and a kill would leave that there
         scratch = self.config.out / ".state.new"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         try:
-            save_tensors(self._tensors(), scratch / STATE_FILE, {"run": json.dumps(facts)})
+            save_tensors(tensors, scratch / STATE_FILE, {"run": json.dumps(facts)})
             (scratch / STATE_FILE).replace(self.config.out / STATE_FILE)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self.saved = self.step
+
+    def _parts(self) -> Iterator[tuple[str, Tensor]]:
+        """The state's tensors; of those in shards, what this process has."""
+        for kind, tensors in (
+            ("model", self.model.state_dict()),
+            ("ema", self.ema.model.state_dict()),
+            ("optimizer", self.optimizer.tensors()),
+        ):
+            yield from ((f"{kind}.{name}", tensor) for name, tensor in tensors.items())
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"ema.{name}": value for name, value in self.ema.model.state_dict().items()}
-        return tensors | {f"optimizer.{k}": v for k, v in self.optimizer.tensors().items()}
+        return {name: whole(tensor) for name, tensor in self._parts()}
+
+    def _whole_model(self, tensors: dict[str, Tensor]) -> Model:
+        """The averaged model as one process holds it."""
+        if not self.config.shard:
+            return self.ema.model
+        with torch.device("meta"):
+            model = build_model(self.config.model)
+        model.load_state_dict(_below(tensors, "ema."), assign=True)
+        return model
 
     def spoiled(self) -> str | None:
         """A tensor of the state that is not finite, by name: what must never be saved."""
-        return next((k for k, v in self._tensors().items() if not v.isfinite().all()), None)
+        return next((k for k, v in self._parts() if not own(v).isfinite().all()), None)
 
     def resume(self) -> None:
         """Take over what `save` wrote.
@@ -128,8 +153,10 @@ class Run:
         _check_same_run(facts["config"], json.loads(json.dumps(self.config.describe())), path)
         self.step, self.best = facts["step"], facts["best"]
         self.saved = self.step
-        self.model.load_state_dict(_below(tensors, "model."))
-        self.ema.model.load_state_dict(_below(tensors, "ema."))
+        for model, prefix in ((self.model, "model."), (self.ema.model, "ema.")):
+            held = model.state_dict()
+            stored = _below(tensors, prefix)
+            model.load_state_dict({name: like(stored[name], held[name]) for name in stored})
         self.optimizer.load(_below(tensors, "optimizer."))
 
 
@@ -168,12 +195,15 @@ def start(config: TrainConfig, codec: Codec[Any], device: torch.device, team: Te
     """A run before its first step."""
     # torch's initialisers and dropout draw from the global generator: here alone it is seeded.
     torch.manual_seed(config.seed)
-    model = build_model(config.model).to(device)
+    model = build_model(config.model)
     model.compute_dtype = matmul_dtype(device)
     ema = EMA(model, config.ema)
+    for each in (model, ema.model):
+        shard(each, device) if config.shard else each.to(device)
     optimizer = OPTIMIZERS.build(config.optimizer, model=model)
     if config.recompute:
         recompute(model.denoiser)
     if config.compile:
         model.denoiser.compile()
-    return Run(config, codec, model, team.loss(model), ema, optimizer)
+    loss = team.loss(model, sharded=config.shard)
+    return Run(config, codec, model, loss, ema, optimizer, team)

@@ -51,10 +51,15 @@ class Team:
         """This process's part of the random numbers that belong to a whole batch."""
         return Share(generator, self.rank, self.size)
 
-    def loss(self, model: Model) -> nn.Module:
-        """The model's `Loss`; its gradients are means over all processes."""
+    def loss(self, model: Model, *, sharded: bool = False) -> nn.Module:
+        """The model's `Loss`; its gradients are means over all processes.
+
+        Args:
+            model: on its device.
+            sharded: the model went through `shard`, and takes the means by itself.
+        """
         own = Loss(model)
-        return own if self.size == 1 else DistributedDataParallel(own)
+        return own if sharded or self.size == 1 else DistributedDataParallel(own)
 
     def apart(self, loss: nn.Module) -> AbstractContextManager[None]:
         """Gradients of the block stay with this process until the next ones are shared."""

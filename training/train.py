@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -76,6 +77,8 @@ class Arguments:
     """torch.compile the backbone: a minute to start, then faster steps."""
     recompute: bool = False
     """Make activations twice instead of keeping them: less memory, a third more work."""
+    shard: bool = False
+    """Of several processes each holds a part of the model (FSDP2), for one that does not fit."""
     device: DeviceName = "auto"
     """Where to train."""
     resume: bool = False
@@ -134,14 +137,13 @@ def draw(record: Record, device: torch.device) -> Any:
     return record.codec.decode(fill(record.model, sampler, masks, generator=generator)[0].cpu())
 
 
-def keep_sample(record: Record, device: torch.device, board: SummaryWriter, out: Path) -> str:
-    """Draw a sample and log it; returns what to say of it."""
-    raw = draw(record, device)
+def keep_sample(raw: Any, step: int, board: SummaryWriter, out: Path) -> str:
+    """Log a sample, raw data; returns what to say of it."""
     if isinstance(raw, str):
-        board.add_text("sample", raw, record.step)
+        board.add_text("sample", raw, step)
         return raw
-    board.add_image("sample", raw, record.step, dataformats="HWC")
-    path = out / "samples" / f"{record.step:07}.png"
+    board.add_image("sample", raw, step, dataformats="HWC")
+    path = out / "samples" / f"{step:07}.png"
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(raw.squeeze()).save(path)
     return str(path)
@@ -184,36 +186,50 @@ def run(arguments: Arguments) -> None:
         interrupt = Interrupt()
         records = train(config, device=device, resume=arguments.resume, team=team)
         records_until = until_asked(records, interrupt, team, device)
-        if team.leads:
-            report(records_until, config, device, resume=arguments.resume)
-        else:
-            for _ in records_until:
-                pass
+        sampled = with_samples(records_until, config, team, device)
+        try:
+            if team.leads:
+                report(sampled, config, resume=arguments.resume)
+            else:
+                for _ in sampled:
+                    pass
+        except BaseException as error:
+            if team.size > 1:  # else it would be saved now, without the others
+                with suppress(type(error)):
+                    records.throw(error)
+            raise
 
 
-def report(
-    records: Iterator[Record], config: TrainConfig, device: torch.device, *, resume: bool
-) -> None:
+def with_samples(
+    records: Iterator[Record], config: TrainConfig, team: Team, device: torch.device
+) -> Iterator[tuple[Record, Any]]:
+    """Each record, with a sample where one is due, else None; in shards a model is asked by all."""
+    for record in records:
+        due = record.step % config.sample_every < config.log_every or record.step == config.steps
+        yield record, draw(record, device) if due and (team.leads or config.shard) else None
+
+
+def report(records: Iterator[tuple[Record, Any]], config: TrainConfig, *, resume: bool) -> None:
     """Write metrics.jsonl, TensorBoard logs, samples and a progress bar."""
-    first = next(records, None)  # data and options that are wrong show before a file is touched
-    if first is None:
+    begun = next(records, None)  # data and options that are wrong show before a file is touched
+    if begun is None:
         print(f"Done before: the model of step {config.steps} is in {config.out / 'last'}.")
         return
+    first = begun[0].step
     if resume:
-        cut(config.out / "metrics.jsonl", first.step)
-    sampled = (first.step - 1) // config.sample_every
+        cut(config.out / "metrics.jsonl", first)
     with (
-        SummaryWriter(config.out / "tensorboard", purge_step=first.step) as board,
+        SummaryWriter(config.out / "tensorboard", purge_step=first) as board,
         (config.out / "metrics.jsonl").open("a" if resume else "w") as metrics,
         tqdm(
             total=config.steps,
-            initial=first.step,
+            initial=first,
             unit="step",
             dynamic_ncols=True,
             mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file needs no animation
         ) as bar,
     ):
-        for record in itertools.chain([first], records):
+        for record, raw in itertools.chain([begun], records):
             line = describe(record)
             metrics.write(json.dumps(line) + "\n")
             metrics.flush()
@@ -221,9 +237,8 @@ def report(
                 board.add_scalar(name, value, record.step)
             bar.update(record.step - bar.n)
             show(bar, line)
-            if record.step // config.sample_every > sampled or record.step == config.steps:
-                sampled = record.step // config.sample_every
-                said = keep_sample(record, device, board, config.out)
+            if raw is not None:
+                said = keep_sample(raw, record.step, board, config.out)
                 bar.write(f"--- sample at step {record.step}\n{said}\n---")
     if record.step < config.steps:
         print(
