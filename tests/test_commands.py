@@ -201,6 +201,32 @@ def test_quality_prints_a_row_for_each_case_and_goes_on(
         assert picture.format == "PNG"
 
 
+def test_curves_of_runs_stand_side_by_side(tmp_path: Path) -> None:
+    for name, unit, steps in (
+        ("text", "bits_per_character", (2, 4)),
+        ("more", "bits_per_token", (4,)),
+    ):
+        error = "standard_error" if unit == "bits_per_token" else f"{unit}_standard_error"
+        lines = [{"step": 1, "loss": 9.0}]
+        lines += [
+            {"step": k, f"validation_{unit}": 8 / k, f"validation_{error}": 0.125} for k in steps
+        ]
+        (tmp_path / name).mkdir()
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / name / "metrics.jsonl").write_text(text)
+    plot = tmp_path / "curves.png"
+    result = run("training.curves", tmp_path / "text", tmp_path / "more", "--plot", plot)
+    assert result.returncode == 0, result.stderr
+    cells = [[cell.strip() for cell in row.split("|")] for row in result.stdout.splitlines()]
+    assert cells[0][1:4] == ["step", "text", "more"]
+    assert cells[2][1:4] == ["2", "4.000 ± 0.125", ""]
+    assert cells[3][1:4] == ["4", "2.000 ± 0.125", "2.000 ± 0.125"]
+    with Image.open(plot) as picture:
+        assert picture.width > 900
+    result = run("training.curves", tmp_path)
+    assert "holds no metrics.jsonl; give the --out folder" in result.stderr
+
+
 def test_benchmark_prints_both_tables() -> None:
     small = ["--width", 64, "--depth", 1, "--steps", 4, "--batches", 1, "--vocabularies", 300]
     result = run("training.benchmark", *small, "--reference-steps", 2, "--repeats", 1)
