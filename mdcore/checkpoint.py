@@ -196,9 +196,9 @@ def _swap(a: Path, b: Path) -> bool:
     """Exchange two folders in one move; False if this system or disk cannot."""
     if sys.platform != "linux":
         return False
-    exchange = getattr(ctypes.CDLL(None), "renameat2", None)  # os has no such function
-    here, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(exchange) and exchange(here, os.fsencode(a), here, os.fsencode(b), flag) == 0
+    move = getattr(ctypes.CDLL(None), "renameat2", None)  # os has no such function
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(move and move(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

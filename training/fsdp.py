@@ -1,13 +1,13 @@
 """A model in shards: each of several processes holds its part of every large tensor (FSDP2)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
+from torch.distributed.tensor import DTensor, Placement, Replicate, distribute_tensor
 
 from mdcore.objectives import Model
 
@@ -28,7 +28,7 @@ def shard(model: Model, device: torch.device) -> None:
     model.to(device)
     for parameter in model.parameters():
         if not isinstance(parameter, DTensor) and parameter.requires_grad:
-            parameter.register_post_accumulate_grad_hook(_average)
+            parameter.register_post_accumulate_grad_hook(_average)  # type: ignore[no-untyped-call]
 
 
 def _average(parameter: Tensor) -> None:
@@ -62,14 +62,17 @@ def gathered(parameter: nn.Parameter, state: dict[str, Tensor]) -> Iterator[None
     if not isinstance(parameter, DTensor):
         yield
         return
-    together = [Replicate()]
-    parameter.grad = parameter.grad.redistribute(placements=together)
-    state |= {name: value.redistribute(placements=together) for name, value in state.items()}
+    parameter.grad = _laid(parameter.grad, [Replicate()])
+    state |= {name: _laid(value, [Replicate()]) for name, value in state.items()}
     yield
     parameter.grad = None
-    state |= {
-        name: value.redistribute(placements=parameter.placements) for name, value in state.items()
-    }
+    state |= {name: _laid(value, parameter.placements) for name, value in state.items()}
+
+
+def _laid(tensor: Tensor | None, placements: Sequence[Placement]) -> Tensor:
+    if not isinstance(tensor, DTensor):
+        raise TypeError(f"{type(tensor).__name__} beside a parameter in shards; shard it, too.")
+    return tensor.redistribute(placements=placements)
 
 
 def clip(parameters: Iterable[nn.Parameter], largest: float) -> None:

@@ -98,7 +98,7 @@ class _WholeMuon(torch.optim.Muon):
         for matrix in matrices:
             group["params"] = [matrix]
             with gathered(matrix, self.state[matrix]):
-                super().step()
+                super().step()  # type: ignore[no-untyped-call]
         group["params"] = matrices
 
 
