@@ -99,9 +99,11 @@ class Run:
             tensors: the whole state, if the caller has it.
         """
         tensors = tensors or self._tensors()
+        if self.team.leads:
+            self._write(tensors)
         self.saved = self.step
-        if not self.team.leads:
-            return
+
+    def _write(self, tensors: dict[str, Tensor]) -> None:
         facts = {"step": self.step, "best": self.best, "config": self.config.describe()}
         # a folder: safetensors writes beside the file it makes, and a kill would leave that there
         scratch = self.config.out / ".state.new"
