@@ -116,7 +116,7 @@ def save_checkpoint(
     Args:
         folder: where to; a checkpoint that is there is replaced.
         checkpoint: what to write.
-        dtype: of the weights in the file; None keeps the model's.
+        dtype: of the network's weights in the file; None keeps the model's.
 
     Raises:
         OSError: it cannot be written.
@@ -126,7 +126,9 @@ def save_checkpoint(
     scratch.mkdir(parents=True)
     try:
         weights = {
-            name: w.detach().to("cpu", dtype) for name, w in checkpoint.model.state_dict().items()
+            # a learned schedule is small, and its exponents are read as they are: not rounded
+            name: w.detach().to("cpu", None if name.startswith("schedule.") else dtype)
+            for name, w in checkpoint.model.state_dict().items()
         }
         save_tensors(weights, scratch / WEIGHTS_FILE)
         checkpoint.codec.save(scratch)

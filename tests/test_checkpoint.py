@@ -122,6 +122,14 @@ def test_bfloat16_halves_the_file_and_rounds_the_weights(tmp_path: Path) -> None
     assert saved.model.denoiser.head.weight.dtype == torch.float32
 
 
+def test_a_learned_schedule_is_never_rounded(tmp_path: Path) -> None:
+    saved = make(schedule="learned_polynomial")
+    save_checkpoint(tmp_path / "half", saved, dtype=torch.bfloat16)
+    loaded = load_checkpoint(tmp_path / "half").model.schedule.state_dict()
+    for name, weight in saved.model.schedule.state_dict().items():
+        assert torch.equal(loaded[name], weight)
+
+
 # Whole or not at all
 
 
