@@ -3,13 +3,14 @@
 torch is imported once and never used before the forks, so that a start costs milliseconds.
 """
 
+import gc
 import json
 import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def same(out: Path, straight: Path) -> bool:
 
 def killed_at_random(folder: Path, kills: int, steps: int) -> dict[str, Any]:
     """Kill at moments from the start to a few steps after; a run that got through has a next."""
+    folder.mkdir()
     started = time.monotonic()
     run(folder / "first", 1)
     start_up = time.monotonic() - started
@@ -198,6 +200,7 @@ def killed_in_writing(folder: Path, swaps: bool) -> dict[str, int]:
     }
     if not swaps:
         mdcore.checkpoint._swap = lambda *_: False
+    folder.mkdir()
     steps, straight, out = 24, folder / "straight", folder / "killed"
     run(straight, steps)
 
@@ -227,14 +230,10 @@ def stored(out: Path) -> int | None:
     return read_state(state)[0]["step"] if state.exists() else None
 
 
-def tell() -> Iterator[tuple[str, Any]]:
-    """What test_survival.py asks for."""
-    folder = Path(sys.argv[1])
-    if sys.argv[2] == "random":
-        yield from killed_at_random(folder, kills=20, steps=16).items()
-    else:
-        yield from killed_in_writing(folder, swaps=sys.argv[2] == "swapping").items()
-
-
 if __name__ == "__main__":
-    print(json.dumps(dict(tell())))
+    gc.freeze()  # else each child's collector copies the pages of all that is imported
+    folder = Path(sys.argv[1])
+    answer = {"random": killed_at_random(folder / "random", kills=20, steps=16)}
+    for disk in ("swapping", "renaming"):
+        answer[disk] = killed_in_writing(folder / disk, swaps=disk == "swapping")
+    print(json.dumps(answer))

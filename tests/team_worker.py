@@ -11,7 +11,7 @@ from test_training import tiny
 import training.run
 from mdcore.checkpoint import ModelConfig
 from training.config import TrainConfig
-from training.fsdp import whole
+from training.fsdp import own, whole
 from training.loop import train
 from training.team import ALONE, Team, gathered
 
@@ -47,6 +47,7 @@ def losses(
     return {
         "losses": [record.loss for record in seen],
         "validation": seen[-1].validation.get("bits_per_token"),
+        "held": sum(own(p).numel() for p in seen[-1].model.parameters()),
         "spread": (mean - weights).abs().max().item(),
     }
 

@@ -31,32 +31,35 @@ from training.train import Arguments, cut
 CPU = torch.device("cpu")
 
 
-def launched(folder: Path, what: str) -> dict[str, int]:
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]]:
     """The answer of survival_worker.py, which imports torch once and forks each attempt."""
+    folder = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "survival_worker.py"), str(folder), what],
+        [sys.executable, str(ROOT / "tests" / "survival_worker.py"), str(folder)],
         capture_output=True,
         text=True,
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, dict[str, int]] = json.loads(done.stdout.splitlines()[-1])
     return told
 
 
-def test_killed_at_random_twenty_times_it_ends_as_if_it_never_was(tmp_path: Path) -> None:
+def test_killed_at_random_twenty_times_it_ends_as_if_it_never_was(
+    killed: dict[str, dict[str, int]],
+) -> None:
     """Weights, optimizer state and curve are compared there, to the bit."""
-    told = launched(tmp_path, "random")
-    assert told["kills"] == 20
-    assert told["finished"] >= 1
+    assert killed["random"]["kills"] == 20
+    assert killed["random"]["finished"] >= 1
 
 
 @pytest.mark.parametrize("disk", ["swapping", "renaming"])
 def test_killed_at_each_moment_of_writing_it_leaves_whole_checkpoints(
-    tmp_path: Path, disk: str
+    killed: dict[str, dict[str, int]], disk: str
 ) -> None:
-    assert launched(tmp_path, disk)["moments"] > 20  # of a step that writes best, last and state
+    assert killed[disk]["moments"] > 20  # of a step that writes best, last and state
 
 
 def test_metrics_have_one_line_a_step_after_a_kill(tmp_path: Path) -> None:

@@ -100,10 +100,10 @@ class Run:
         """
         tensors = tensors or self._tensors()
         if self.team.leads:
-            self._write(tensors)
+            self._write_state(tensors)
         self.saved = self.step
 
-    def _write(self, tensors: dict[str, Tensor]) -> None:
+    def _write_state(self, tensors: dict[str, Tensor]) -> None:
         facts = {"step": self.step, "best": self.best, "config": self.config.describe()}
         # a folder: safetensors writes beside the file it makes, and a kill would leave that there
         scratch = self.config.out / ".state.new"
@@ -148,7 +148,7 @@ class Run:
         """
         path = self.config.out / STATE_FILE
         facts, tensors = read_state(path)
-        for name in ("last", "best"):
+        for name in ("last", "best") if self.team.leads else ():
             settle(self.config.out / name)
         # a run begun before an option of the model existed has the option's default
         facts["config"]["model"] = dataclasses.asdict(ModelConfig(**facts["config"]["model"]))
