@@ -36,10 +36,10 @@ def test_the_estimate_is_the_enumerated_bound(spec: Spec) -> None:
     assert abs(result.mean - expected) < 4 * result.standard_error < 0.15 * expected
 
 
-@pytest.mark.parametrize("timesteps", [1, 3, 1000])
+@pytest.mark.parametrize("timesteps", [2, 3, 1000])
 @pytest.mark.parametrize("name", list(SCHEDULES))
 def test_the_discrete_estimate_is_the_enumerated_bound(name: str, timesteps: int) -> None:
-    """Of D3PM's process; that of many steps is the continuous one within the noise."""
+    """Of D3PM's process, of more than one step, else there is no noise; many are the continuous."""
     model = build_md4(Table(JOINT), build_schedule({"name": name}, 3), 3)
     if timesteps < 1000:
         expected = expected_nelbo_discrete(model, timesteps)
