@@ -1,4 +1,4 @@
-"""Print what the page costs beside what it may: python -m app.measure [--json]."""
+"""Print what the page costs beside what it may: python -m app.measure [--json | --panels MODEL]."""
 
 import dataclasses
 import json
@@ -13,6 +13,7 @@ import torch
 import tyro
 
 from app.measure.figure import Figure
+from mdcore.hardware import pick_device
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,17 @@ class Arguments:
     """Print one JSON object a line."""
     runs: int = 200
     """After how many runs memory is looked at."""
+    panels: str | None = None
+    """Print instead how fluently one, two and three panels of a bundled model run in Compare."""
 
 
 def main() -> None:
     """Print a line a budget: what, figure, budget, ok or over."""
     arguments = tyro.cli(Arguments)
+    if arguments.panels:
+        for line in panels(arguments.panels):
+            print(line, flush=True)
+        return
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
     try:
         from app.measure import browser
@@ -42,6 +49,17 @@ def main() -> None:
     for figure in figures(arguments.runs):
         line = json.dumps(dataclasses.asdict(figure) | {"ok": figure.ok})
         print(line if arguments.json else figure, flush=True)
+
+
+def panels(model: str) -> Iterator[str]:
+    """The table of a bundled model's panels."""
+    from app.measure.side_by_side import fluency
+    from app.shelf import Shelf
+
+    try:
+        yield from fluency(Shelf(device=pick_device("auto")), model)
+    except ValueError as error:
+        sys.exit(str(error))
 
 
 def figures(runs: int) -> Iterator[Figure]:
