@@ -110,26 +110,26 @@ def same(out: Path, straight: Path) -> bool:
 
 
 def killed_at_random(folder: Path, kills: int, steps: int) -> dict[str, Any]:
-    """Kill at moments from the start to a few steps after; a run that got through has a next."""
+    """Kill at moments from the start to some steps after; a run that got through has a next."""
     folder.mkdir()
     started = time.monotonic()
-    run(folder / "first", 1)
-    start_up = time.monotonic() - started
-    started = time.monotonic()
     run(folder / "straight", steps)
-    step = max(0.001, (time.monotonic() - started - start_up) / (steps - 1))
+    reach = (time.monotonic() - started) / 2
     moments, survived, finished, number = random.Random(0), 0, 0, 0
     resumed_from: list[int | None] = []
     while survived < kills or not finished:
         out = folder / f"killed-{number}"
         process = forked(lambda out=out: attempt(out, steps))  # type: ignore[misc]
         if survived < kills:
-            time.sleep(moments.uniform(0.3 * start_up, start_up + 3 * step))
+            time.sleep(moments.uniform(0.2 * reach, reach))
             os.kill(process, signal.SIGKILL)
         done = ended(process)
         survived += not done
         check(out)
+        further = stored(out) != (resumed_from or [None])[-1]
         resumed_from.append(stored(out))
+        # a machine that is now busier, now idler than it was: neither all done nor none begun
+        reach *= 0.7 if done else 1 if further else 1.2
         if done:
             if not same(out, folder / "straight"):
                 raise RuntimeError(f"{out} differs from a run that was never killed")
