@@ -106,9 +106,10 @@ class Uniform(torch.nn.Module):
         self.logits = torch.nn.Parameter(torch.zeros(vocab_size))
         self.length = length
 
-    def forward(self, z_t: torch.Tensor, *_: object, select: object) -> torch.Tensor:
+    def forward(self, z_t: torch.Tensor, *_: object, select: torch.Tensor | None) -> torch.Tensor:
         assert z_t.shape[1] <= self.length
-        return self.logits.expand(*z_t.shape, -1)
+        logits = self.logits.expand(*z_t.shape, -1)
+        return logits if select is None else logits[select]
 
 
 def test_a_scorer_reads_the_text_in_its_own_tokens() -> None:
