@@ -111,4 +111,4 @@ def utilisation(
             count = sum(p.numel() for p in build_model(config.model).parameters())
         step = 3 * forward_flops(config.model) * config.batch_size
         days = step * config.steps / (share * H100) / 86_400
-        yield f"| {name} | {count / 1e6:.0f}M | {step / 1e15:.2f} | {days:,.0f} |"
+        yield f"| {name} | {count / 1e6:.0f}M | {step / 1e15:.2f} | {days:,.1f} |"
