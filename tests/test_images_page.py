@@ -114,9 +114,11 @@ def test_the_form_follows_the_model(come: Callable[..., Page]) -> None:
     page.locator("#watch-guidance").wait_for()
     page.locator("#watch-prompt").wait_for(state="hidden")
     page.click("#watch-label input")
+    page.locator(".options li").nth(len(CLASSES)).wait_for()
     options = page.locator(".options li").all_inner_texts()
     assert [option.strip("✓ \n") for option in options] == ["any", *CLASSES]
     page.keyboard.press("Escape")
+    page.wait_for_selector(".options", state="hidden")
     choose(page, "model", "rgb")
     page.wait_for_selector("#watch-label", state="hidden")
     page.locator("#watch-guidance").wait_for(state="hidden")
