@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from app.state import Kind
+from mdcore.backbones.layers import settle
 from mdcore.checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -178,14 +179,16 @@ class Shelf:
                 while len(self._loaded) >= self._capacity:
                     self._loaded.popitem(last=False)
                 checkpoint = self._read(entry)
-                if self._dtype is not None:
-                    checkpoint.model.compute_dtype = self._dtype
             self._loaded[name] = checkpoint
             return checkpoint
 
     def _read(self, entry: Entry) -> Checkpoint:
         try:
-            return load_checkpoint(entry.folder, device=self.device)
+            checkpoint = load_checkpoint(entry.folder, device=self.device)
+            model = checkpoint.model
+            model.compute_dtype = self._dtype or model.compute_dtype
+            settle(model.denoiser, model.compute_dtype)
+            return checkpoint
         except torch.OutOfMemoryError as error:
             raise ValueError(
                 f"The GPU has no room for {entry.name}. Close what else uses it, or start with "

@@ -1,6 +1,7 @@
 """The causal baseline: the same network reads left to right, and its likelihood is exact."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,8 @@ class Autoregressive(nn.Module):
     ) -> Tensor:
         """Draw a token at each mask, left to right, a network call for each place.
 
+        A call reads what is new alone; of what came before, the keys and values are kept.
+
         Args:
             z: (B, L) long in [0, V]; tokens that are not the mask V stay. Those to the right of a
                 mask do not influence it.
@@ -116,14 +119,20 @@ class Autoregressive(nn.Module):
         Returns:
             (B, L) long in [0, V).
         """
-        z, u = z.clone(), uniform(z.shape, generator, z.device)
+        u = uniform(z.shape, generator, z.device)
         masked = z == self.mask_id
+        late, t = self._late(z)
+        text = torch.cat([late, z[:, -1:]], dim=1)  # the start, then z
+        caches, read = cast(Any, self.denoiser).new_caches(), 0
         for place in masked.any(0).nonzero().flatten().tolist():
-            here = torch.zeros_like(masked[:, : place + 1])
-            here[:, place] = masked[:, place]
-            logits = self(z[:, : place + 1], condition, select=here)
+            rows, new = masked[:, place], text[:, read : place + 1]
+            here = torch.zeros_like(new, dtype=torch.bool)
+            here[:, -1] = rows
+            logits = float32_logits(
+                self.denoiser, self.compute_dtype, new, t, condition, select=here, caches=caches
+            )
             for change in filters:
                 logits = change(logits)
-            rows = here[:, place]
-            z[rows, place] = inverse_cdf(logits, u[rows, place])
-        return z
+            text[rows, place + 1] = inverse_cdf(logits, u[rows, place])
+            read = place + 1
+        return text[:, 1:]

@@ -19,10 +19,14 @@ def float32_logits(
     condition: Tensor | None = None,
     *,
     select: Tensor | None = None,
+    **options: object,
 ) -> Tensor:
-    """A Denoiser's logits in float32, its matrix work done in `compute_dtype`."""
+    """A Denoiser's logits in float32, its matrix work done in `compute_dtype`.
+
+    Options that only some denoisers have, as `caches`, go to it as they are.
+    """
     with _matrix_work(compute_dtype, z_t):
-        logits: Tensor = denoiser(z_t, t.float(), condition, select=select)
+        logits: Tensor = denoiser(z_t, t.float(), condition, select=select, **options)
     return logits.float()
 
 

@@ -151,8 +151,12 @@ class Chain(nn.Module):
 
     def forward(
         self, z_t: Tensor, t: Tensor, condition: Tensor | None = None, *,
-        select: Tensor | None = None,
+        select: Tensor | None = None, caches: list[Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
+        new = z_t.shape[1]
+        if caches is not None:
+            z_t = torch.cat([*caches, z_t], dim=1)
+            caches[:] = [z_t]
         assert (z_t[:, 0] == self.joint.vocab_size).all()  # the start
         rows = []
         for row in z_t:
@@ -160,8 +164,12 @@ class Chain(nn.Module):
                 same = (self.joint.x[:, :place] == row[1 : place + 1]).all(1)
                 tokens = self.joint.x[same, place]
                 rows.append(tokens.bincount(self.joint.p[same], self.joint.vocab_size).log())
-        logits = torch.stack(rows).view(*z_t.shape, -1)
+        logits = torch.stack(rows).view(*z_t.shape, -1)[:, -new:]
         return logits if select is None else logits[select]
+
+    def new_caches(self) -> list[Tensor]:
+        """What has been read, to be read on from."""
+        return []
 
 
 class Recorder(nn.Module):

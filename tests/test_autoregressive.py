@@ -71,6 +71,35 @@ def test_a_packed_text_sees_its_own_past_alone() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("cuts", [(1,) * L, (3, 1, 4), (L,)])
+def test_what_is_read_bit_by_bit_has_the_logits_of_the_whole(
+    model: Autoregressive, cuts: tuple[int, ...]
+) -> None:
+    x = torch.randint(V, (3, L), generator=seeded())
+    condition = condition_of(model, 3)
+    caches = model.denoiser.new_caches()
+    t = torch.zeros(3)
+    parts = [model.denoiser(part, t, condition, caches=caches) for part in x.split(cuts, dim=1)]
+    torch.testing.assert_close(torch.cat(parts, 1), model.denoiser(x, t, condition), **CLOSE)
+    with pytest.raises(ValueError, match=f"{L + 1} tokens; this model reads {L}"):
+        model.denoiser(x[:, :1], t, condition, caches=caches)
+
+
+@torch.no_grad()
+def test_writing_reads_each_token_once() -> None:
+    """A prompt in one call, then a token a call; the same tokens as with all read each time."""
+    model = causal()
+    z = torch.full((2, L), V)
+    z[0, :3], z[1, :2] = torch.tensor([1, 0, 3]), torch.tensor([2, 2])
+    lengths = []
+    model.denoiser.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    x = model.write(z, generator=seeded(), filters=[TEMPERATURE_0])
+    assert lengths == [3, 1, 1, 1, 1, 1]
+    likeliest = model(x).argmax(-1)
+    assert torch.equal(x, torch.where(z == V, likeliest, z))
+
+
+@torch.no_grad()
 def test_selected_logits_are_those_of_all_positions(model: Autoregressive) -> None:
     x = torch.randint(V, (3, L), generator=seeded())
     select = torch.rand(3, L, generator=seeded()) < 0.5

@@ -247,6 +247,14 @@ def test_benchmark_of_memory_and_of_utilisation() -> None:
     assert "\n| openwebtext | 162M |" in result.stdout
 
 
+def test_benchmark_of_writing() -> None:
+    small = ["--width", 64, "--depth", 1, "--length", 16, "--batches", 2, "--repeats", 1]
+    result = run("training.benchmark", "--what", "writing", "--steps", 4, *small)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"\n\| autoregressive \| 2 \| 16 \| 16 \| .* \| 1.00 \|", result.stdout)
+    assert re.search(r"\n\| MD4 \| 2 \| 4 \| [34] \| ", result.stdout)
+
+
 def test_operations_are_counted_as_on_paper() -> None:
     """Of a transformer: its matrices, its attention, its head at half of the positions."""
     length, width, depth, hidden = 256, 128, 3, 384

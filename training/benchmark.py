@@ -1,4 +1,4 @@
-"""Speed beside a plain reference: python -m training.benchmark [--what speed|memory|utilisation].
+"""Speed beside a plain reference: python -m training.benchmark [--what speed|memory|...].
 
 Each row is a ratio measured in one run on this machine. The reference is what one writes first:
 float32, logits at every position in every step, a network call in every step. Both sides have the
@@ -27,20 +27,23 @@ from training.subjects import (
     training_apart,
 )
 from training.utilisation import utilisation
+from training.writing import writing
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Print tables of speed against a plain reference, or of what the machine is used for."""
 
-    what: Literal["speed", "memory", "utilisation"] = "speed"
+    what: Literal["speed", "memory", "utilisation", "writing"] = "speed"
     """Speed: sampling and training steps. Memory: a training step of 12 blocks, 768 wide, 4 x 1024
     tokens, 50,257 values. Utilisation: the share of the machine's matrix rate that training
-    reaches, and of sampling's time outside the network."""
+    reaches, and of sampling's time outside the network. Writing: how long a text takes, beside the
+    same network as a causal model."""
     images: bool = False
     """Measure the model of preset mnist, 28 x 28 tokens of 256 values, instead of text."""
     steps: tuple[int, ...] = ()
-    """Sampling steps to measure; 64, 256 and 1024, or 784 for images, if not given."""
+    """Sampling steps to measure; 64, 256 and 1024, or 784 for images, if not given; for writing 16,
+    32, 64, 128 and 256."""
     batches: tuple[int, ...] = (1, 8)
     """Batch sizes of sampling."""
     vocabularies: tuple[int, ...] = (4096, 50_257)
@@ -65,23 +68,23 @@ class Arguments:
     """Where to compute."""
 
 
-def sampling_row(subject: Subject, model: MD4, steps: int, batch: int, arguments: Arguments) -> str:
-    """Time and calls of one sampling run, ours and the reference's."""
-    device = subject.device
-    z = torch.full((batch, subject.length), model.mask_id, device=device)
+def sampling_row(
+    model: MD4, plain: MD4, length: int, steps: int, batch: int, arguments: Arguments
+) -> str:
+    """Time and calls of one sampling run, ours and the reference's, which takes the plain model."""
+    device = next(plain.parameters()).device.type
+    z = torch.full((batch, length), model.mask_id, device=device)
     sampler = SAMPLERS.build({"name": "ancestral", "steps": steps})
 
     def ours() -> int:
         generator = torch.Generator().manual_seed(SEED)
         return max(step.nfe for step in sampler.trajectory(model, z, generator=generator))
 
-    model.compute_dtype = matmul_dtype(torch.device(device))
     calls = ours()
     fast = seconds(ours, device, arguments.repeats)
     timed = min(steps, arguments.reference_steps)
-    model.compute_dtype = torch.float32
-    reference_steps(model, z, steps, 1)
-    slow = seconds(lambda: reference_steps(model, z, steps, timed), device) * steps / timed
+    reference_steps(plain, z, steps, 1)
+    slow = seconds(lambda: reference_steps(plain, z, steps, timed), device) * steps / timed
     return (
         f"| {model.vocab_size:,} | {batch} | {steps} | {calls} | {fast:.2f} | {steps} "
         f"| {slow:.2f} | **{slow / fast:.1f}x** |"
@@ -103,7 +106,6 @@ def training_row(subject: Subject, batch: int, options: Options, *, text: bool =
 @torch.no_grad()
 def head_line(subject: Subject, model: MD4) -> str:
     """What logits at every position would cost beside those of one step of 64."""
-    model.compute_dtype = matmul_dtype(torch.device(subject.device))
     z = torch.full((8, subject.length), model.mask_id, device=subject.device)
     t = torch.ones(8, device=subject.device)
     select = torch.zeros_like(z, dtype=torch.bool)
@@ -145,10 +147,11 @@ def speed(arguments: Arguments, device: str) -> None:
     print("| vocabulary | batch | steps | calls | seconds | reference calls | seconds | ratio |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for subject in measured:
-        model = subject.build().eval()
+        model, plain = subject.build(drawn_from=True), subject.build()
         for batch in arguments.batches:
             for steps in arguments.steps or (64, 256, 1024 if text else 784):
-                print(sampling_row(subject, model, steps, batch, arguments), flush=True)
+                row = sampling_row(model, plain, subject.length, steps, batch, arguments)
+                print(row, flush=True)
         if not text:
             print(f"\n{head_line(subject, model)}")
     print_training_head("tokens" if text else "images")
@@ -182,6 +185,13 @@ def run(arguments: Arguments) -> None:
     )
     if arguments.what == "utilisation":
         for line in utilisation(device, arguments.widths, depth, arguments.compile):
+            print(line, flush=True)
+        return
+    if arguments.what == "writing":
+        vocab_size = arguments.vocabularies[0]
+        subject = Subject(text_model(vocab_size, width, depth, length), device.type)
+        steps = arguments.steps or (16, 32, 64, 128, 256)
+        for line in writing(subject, arguments.batches, steps, arguments.repeats):
             print(line, flush=True)
         return
     what = f"Transformer {depth} x {width}, {length} tokens"

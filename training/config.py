@@ -167,7 +167,7 @@ PRESETS: dict[str, TrainConfig] = {
             backbone={"name": "transformer", "width": 256, "depth": 6, "heads": 4},
             objective={"name": "autoregressive"},
         ),
-        steps=4000,
+        steps=2000,
     ),
     "text8": TrainConfig(
         model=ModelConfig(

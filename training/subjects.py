@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mdcore.backbones.layers import recompute
+from mdcore.backbones.layers import recompute, settle
 from mdcore.checkpoint import ModelConfig, build_model
 from mdcore.codecs import CODECS, Codec
 from mdcore.diffusion import MD4
@@ -44,10 +44,14 @@ class Subject:
         """For its sizes alone."""
         return CODECS.build(self.config.codec)
 
-    def build(self) -> MD4:
-        """The model with random weights, its matrix work in float32."""
+    def build(self, *, drawn_from: bool = False) -> MD4:
+        """The model with random weights; its matrix work is in float32 unless it is drawn from."""
         torch.manual_seed(SEED)
-        return cast(MD4, build_model(self.config)).to(self.device)
+        model = cast(MD4, build_model(self.config)).to(self.device)
+        if drawn_from:
+            model.eval().compute_dtype = matmul_dtype(torch.device(self.device))
+            settle(model.denoiser, model.compute_dtype)
+        return model
 
 
 def text_model(vocab_size: int, width: int, depth: int, length: int = LENGTH) -> ModelConfig:

@@ -50,8 +50,7 @@ def matrix_rate(device: torch.device, size: int = 3072) -> float:
 @torch.no_grad()
 def outside_share(subject: Subject, batch: int, steps: int) -> float:
     """The share of a sampling run's time that is not spent in the network."""
-    model = subject.build().eval()
-    model.compute_dtype = matmul_dtype(torch.device(subject.device))
+    model = subject.build(drawn_from=True)
     inside = began = 0.0
 
     def before(module: nn.Module, inputs: object) -> None:

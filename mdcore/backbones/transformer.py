@@ -1,9 +1,18 @@
 """A transformer: RoPE, normalised queries and keys, a gated MLP, adaLN-zero."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from mdcore.backbones.layers import BACKBONES, Block, Conditioning, initialise, rotary_angle
+from mdcore.backbones.layers import (
+    BACKBONES,
+    Block,
+    Cache,
+    Conditioning,
+    initialise,
+    rotary_angle,
+)
 
 
 @BACKBONES.register("transformer")
@@ -74,6 +83,7 @@ class Transformer(nn.Module):
         select: Tensor | None = None,
         segments: Tensor | None = None,
         head: bool = True,
+        caches: Sequence[Cache] | None = None,
     ) -> Tensor:
         """Logits over the V clean tokens.
 
@@ -85,6 +95,8 @@ class Transformer(nn.Module):
             segments: (B, L) long, for several texts packed into one row: a token sees only those
                 with its own number. RoPE is relative, so a packed text's logits are its own.
             head: False gives what `self.head` reads, its width in the place of V.
+            caches: of a causal model, from `new_caches`: z_t follows what they have read, and is
+                read into them.
 
         Returns:
             (N, V) in the order of select's trues, or (B, L, V).
@@ -92,30 +104,36 @@ class Transformer(nn.Module):
         Raises:
             ValueError: the sequence is longer than the model's length.
         """
-        if z_t.shape[1] > self.length:
-            raise ValueError(
-                f"{z_t.shape[1]} tokens; this model reads {self.length}. Shorten the input."
-            )
+        seen = caches[0].length if caches else 0
+        length = seen + z_t.shape[1]
+        if length > self.length:
+            raise ValueError(f"{length} tokens; this model reads {self.length}. Shorten the input.")
         if self.conditioning is None and condition is not None:
             raise ValueError("this model has no classes; leave the label out.")
         c = None if self.conditioning is None else self.conditioning(t, condition)
-        angle = rotary_angle(z_t.shape[1], self.head_width, z_t.device)
-        together = self._together(z_t, segments)
+        angle = rotary_angle(length, self.head_width, z_t.device)[seen:]
+        together = self._together(z_t, segments, seen)
         x = self.embedding(z_t)
-        for block in self.blocks:
-            x = block(x, c, angle, together)
+        own: Sequence[Cache | None] = caches or [None] * len(self.blocks)
+        for block, cache in zip(self.blocks, own, strict=True):
+            x = block(x, c, angle, together, cache)
         x = x if select is None else x[select]
         x = self.norm(x)
         logits: Tensor = self.head(x) if head else x
         return logits
 
-    def _together(self, z_t: Tensor, segments: Tensor | None) -> Tensor | None:
-        """Which positions see which, bool that broadcasts to (B, 1, L, L); None: all see all."""
-        length = z_t.shape[1]
+    def new_caches(self) -> list[Cache]:
+        """Empty caches, one for each block, of a text that is read bit by bit."""
+        return [Cache() for _ in self.blocks]
+
+    def _together(self, z_t: Tensor, segments: Tensor | None, seen: int) -> Tensor | None:
+        """Which positions see which, bool, to (B, 1, L, seen + L); None: all see all."""
         together = None
         if segments is not None:
             together = (segments[:, :, None] == segments[:, None])[:, None]
         if not self.causal:
             return together
-        earlier = torch.ones(length, length, dtype=torch.bool, device=z_t.device).tril()
+        length = z_t.shape[1]
+        square = torch.ones(length, seen + length, dtype=torch.bool, device=z_t.device)
+        earlier = square.tril(seen)
         return earlier if together is None else together & earlier

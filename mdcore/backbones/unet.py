@@ -11,32 +11,11 @@ from mdcore.backbones.layers import (
     BACKBONES,
     Block,
     Conditioning,
+    Conv,
     Recomputing,
     initialise,
     rotary_angle,
 )
-
-
-class Conv(nn.Module):
-    """A convolution whose kernel is kept as the matrix (outputs, size * size * inputs).
-
-    So it lies in memory as channels_last wants it, and an optimizer of matrices takes it as it is.
-    A stride equal to the size cuts the input into patches.
-    """
-
-    def __init__(self, inputs: int, outputs: int, size: int = 3, *, stride: int = 1) -> None:
-        super().__init__()
-        self.kernel = (outputs, size, size, inputs)
-        self.stride = stride
-        self.padding = size // 2 if stride == 1 else 0
-        self.weight = nn.Parameter(torch.empty(outputs, size * size * inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        nn.init.normal_(self.weight, std=self.weight.shape[1] ** -0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
-        kernel = self.weight.view(self.kernel).permute(0, 3, 1, 2)
-        return functional.conv2d(x, kernel, self.bias, self.stride, self.padding)
 
 
 class ResidualBlock(Recomputing):
