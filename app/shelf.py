@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from app.state import Kind
-from mdcore.backbones.layers import settle
+from mdcore.backbones.layers import freeze
 from mdcore.checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -187,7 +187,7 @@ class Shelf:
             checkpoint = load_checkpoint(entry.folder, device=self.device)
             model = checkpoint.model
             model.compute_dtype = self._dtype or model.compute_dtype
-            settle(model.denoiser, model.compute_dtype)
+            freeze(model.denoiser, model.compute_dtype)
             return checkpoint
         except torch.OutOfMemoryError as error:
             raise ValueError(

@@ -12,7 +12,7 @@ from oracle import build_md4, build_schedule, seeded
 from torch import Tensor, nn
 
 from mdcore.backbones import BACKBONES
-from mdcore.backbones.layers import Conv, settle
+from mdcore.backbones.layers import Conv, freeze
 from mdcore.diffusion import MD4
 from mdcore.evaluation import bits_per_token
 from mdcore.registry import Spec
@@ -251,12 +251,12 @@ def test_logits_are_float32_whatever_the_matrix_work(name: str) -> None:
 @every_backbone
 @pytest.mark.parametrize("kind", list(KINDS))
 @torch.no_grad()
-def test_settled_weights_change_no_bit_of_the_logits(name: str, kind: str) -> None:
+def test_frozen_weights_change_no_bit_of_the_logits(name: str, kind: str) -> None:
     model = MD4(build(name, **KINDS[kind]), build_schedule({"name": "linear"}, V), V).eval()
     model.compute_dtype = torch.bfloat16
     z = tokens()
     cast_in_each_call = model(z, T)
-    settle(model.denoiser, torch.bfloat16)
+    freeze(model.denoiser, torch.bfloat16)
     assert torch.equal(model(z, T), cast_in_each_call)
     held = {weight.dtype for weight in model.parameters() if weight.dim() == 2}
     assert torch.bfloat16 in held

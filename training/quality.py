@@ -19,7 +19,7 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
-from mdcore.backbones.layers import settle
+from mdcore.backbones.layers import freeze
 from mdcore.checkpoint import load_checkpoint
 from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate
@@ -196,7 +196,7 @@ def run(arguments: Arguments) -> None:
         raise ValueError("--batch-size and --steps must be at least 1.")
     device = pick_device(arguments.device)
     checkpoint = load_checkpoint(arguments.checkpoint, device=device)
-    settle(checkpoint.model.denoiser, checkpoint.model.compute_dtype)
+    freeze(checkpoint.model.denoiser, checkpoint.model.compute_dtype)
     judge = read_judge(arguments.scorer, checkpoint.codec, device)
     if arguments.count < judge.least:
         raise ValueError(f"--count is {arguments.count}; {judge.unit} needs {judge.least}.")

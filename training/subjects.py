@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mdcore.backbones.layers import recompute, settle
+from mdcore.backbones.layers import freeze, recompute
 from mdcore.checkpoint import ModelConfig, build_model
 from mdcore.codecs import CODECS, Codec
 from mdcore.diffusion import MD4
@@ -50,7 +50,7 @@ class Subject:
         model = cast(MD4, build_model(self.config)).to(self.device)
         if drawn_from:
             model.eval().compute_dtype = matmul_dtype(torch.device(self.device))
-            settle(model.denoiser, model.compute_dtype)
+            freeze(model.denoiser, model.compute_dtype)
         return model
 
 

@@ -138,7 +138,7 @@ def recompute(network: nn.Module) -> None:
             module.recompute = True
 
 
-def settle(network: nn.Module, dtype: torch.dtype) -> None:
+def freeze(network: nn.Module, dtype: torch.dtype) -> None:
     """Hold the weights of matrix products in the format that these are done in.
 
     Autocast would cast all of them in every call, which takes a fifth of a call on one text. Not a

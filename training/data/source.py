@@ -54,13 +54,19 @@ class Examples(NamedTuple):
     condition: Tensor | None = None
 
     def to(self, device: torch.device) -> "Examples":
-        """The same on another device."""
-        condition = None if self.condition is None else self.condition.to(device)
-        return Examples(self.x.to(device), condition)
+        """The same on another device; a GPU copies them while it is still at work."""
+        condition = self.condition
+        return Examples(_to(self.x, device), None if condition is None else _to(condition, device))
 
     def take(self, rows: Tensor | slice) -> "Examples":
         """Some of the rows."""
         return Examples(self.x[rows], None if self.condition is None else self.condition[rows])
+
+
+def _to(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class Batches(Protocol):
