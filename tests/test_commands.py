@@ -194,7 +194,8 @@ def test_quality_prints_a_row_for_each_case_and_goes_on(
     assert "bits per character" in head[0]
     assert len(head) == 2 + 4 * 2  # four shared schedules, two grids
     assert len({len(line) for line in head}) == 1
-    again = run(*words, "--steps", 2, 3, "--plot", plot)
+    again = run(*words, "--steps", 2, 3, "--plot", plot, "--real", SAMPLE)
+    assert re.fullmatch(r"\| held out +\| +- \|.* \d\.\d{4} ± .*", again.stdout.splitlines()[2])
     assert set(first.stdout.splitlines()) < set(again.stdout.splitlines())  # times included
     assert len(log.read_text().splitlines()) == 4 * 2 * 2
     with Image.open(plot) as picture:

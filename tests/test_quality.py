@@ -142,7 +142,9 @@ def test_rows_are_kept_for_their_question(tmp_path: Path) -> None:
 
 def test_a_chart_has_a_line_for_each_schedule_and_grid() -> None:
     rows = [dataclasses.replace(ROW, case=case) for case in cases((8, 16))][:-1]
-    shown = chart(rows, "title", (8, 16))
-    assert len(shown.series) == 8
-    assert [len([v for v in s.values if v]) for s in shown.series] == [2] * 7 + [1]
+    shown = chart(rows, "title", (8, 16), Estimate(0.25, 0.5, 4))
+    *lines, real = shown.series
+    assert len(lines) == 8
+    assert [value.mean for value in real.values if value] == [0.25, 0.25]
+    assert [len([v for v in s.values if v]) for s in lines] == [2] * 7 + [1]
     assert shown.draw().size == (1920, 1200)

@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mdcore.backbones.layers import freeze
-from mdcore.checkpoint import load_checkpoint
+from mdcore.checkpoint import Checkpoint, load_checkpoint
 from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate
 from mdcore.hardware import DeviceName, pick_device
@@ -29,6 +29,8 @@ from mdcore.sampling import GRIDS, SAMPLERS
 from mdcore.schedules import SCHEDULES
 from training.chart import Chart, Series
 from training.command import command
+from training.data import spread
+from training.heldout import read_examples
 from training.judges import Judge, read_judge
 from training.table import Table
 
@@ -42,6 +44,9 @@ class Arguments:
     scorer: Path
     """Folder of the judge: of text an autoregressive model, of images what training.classifier
     wrote."""
+    real: str | None = None
+    """Data as in training.evaluate, of whose held-out part as many examples are judged too: what
+    perfect samples would get."""
     count: int = 64
     """Samples in each row."""
     steps: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
@@ -173,8 +178,17 @@ def cases(steps: tuple[int, ...]) -> Iterator[Case]:
     return itertools.starmap(Case, itertools.product(shared, GRIDS, steps))
 
 
-def chart(rows: list[Row], title: str, steps: tuple[int, ...]) -> Chart:
-    """Quality against steps: a colour for each schedule, dashed on the cosine grid."""
+def real_row(judge: Judge, checkpoint: Checkpoint, data: str, count: int) -> Row:
+    """The same figures of held-out data, which no network had to be called for."""
+    x = read_examples(checkpoint, data).x
+    x = x[spread(len(x), count)]
+    return Row(Case("held out", "-", 0), judge.quality(x), unigram_entropy(x), 0, 0)
+
+
+def chart(
+    rows: list[Row], title: str, steps: tuple[int, ...], real: Estimate | None = None
+) -> Chart:
+    """Quality against steps: a colour for each schedule, dashed on the cosine grid; real level."""
     known = {row.case: row.quality for row in rows}
     lines = list(dict.fromkeys((row.case.schedule, row.case.grid) for row in rows))
     schedules = list(dict.fromkeys(schedule for schedule, _ in lines))
@@ -187,6 +201,8 @@ def chart(rows: list[Row], title: str, steps: tuple[int, ...]) -> Chart:
         )
         for schedule, grid in lines
     ]
+    if real is not None:
+        series.append(Series("held out", [real] * len(steps), colour=len(schedules)))
     return Chart(title, "sampling steps", "", list(map(str, steps)), series)
 
 
@@ -214,6 +230,11 @@ def run(arguments: Arguments) -> None:
     shown = Table({"schedule": 10, "grid": 7, "steps": 5, "calls": 6, "seconds": 8, unit: 18}
                   | {"entropy": 7})  # fmt: skip
     print(shown.head, flush=True)
+    real = None
+    if arguments.real is not None:
+        held_out = real_row(judge, checkpoint, arguments.real, arguments.count)
+        print(shown.row(*cells(held_out)), flush=True)
+        real = held_out.quality
     for case in tqdm(list(cases(arguments.steps)), unit="row"):
         row = known.get(case)
         if row is None:
@@ -224,7 +245,7 @@ def run(arguments: Arguments) -> None:
         sys.stdout.flush()
     if arguments.plot is not None:
         title = f"{unit} of {arguments.count} samples (less is better)"
-        chart(rows, title, arguments.steps).draw().save(arguments.plot)
+        chart(rows, title, arguments.steps, real).draw().save(arguments.plot)
 
 
 def cells(row: Row) -> list[str]:
