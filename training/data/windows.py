@@ -1,8 +1,9 @@
 """Tokens into batches: windows of a fixed length.
 
 Documents are packed end to end, with the codec's end-of-text token behind each if it has one. A
-window may run over the border of two documents; nothing is masked or padded for that, it is the
-end-of-text token that tells the model.
+window may run over the border of two documents, and it is that token that tells the model.
+Attention is not cut there: a position would see that it is the last of its document even where the
+token is masked, and what is measured would no longer bound the likelihood.
 """
 
 from collections.abc import Iterable, Iterator
