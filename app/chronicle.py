@@ -16,7 +16,7 @@ from typing import Any
 
 from app.comparison import Side, order_of
 from app.link import write_comparison_link
-from app.live import end
+from app.live import STOPPED, end
 from app.outline import curves
 from app.panels import Comparison
 from app.render import Json, Transcript, dump, linked
@@ -72,6 +72,8 @@ class Chronicle:
         for transcript, side in zip(self.transcripts, sides, strict=True):
             if side.last:
                 end(transcript, side.run, side.last, side.seconds)
+            else:  # stopped before its first turn
+                transcript.note("stopped", STOPPED)
         self._copy()
         order, self.agreed = order_of(sides)
         return self._add({"order": order, "agreed": self.agreed})

@@ -11,6 +11,7 @@ from tiny_image import save_tiny_image_model
 from tiny_text import save_tiny_checkpoint
 
 from app import versus
+from app.chronicle import Chronicle
 from app.comparison import Side, bits_of, order_of, play_sides, prepare_sides
 from app.lane import Lane
 from app.link import read_link, write_comparison_link
@@ -317,3 +318,18 @@ def test_options_of_a_schedule_do_not_fit_into_a_link(shelf: Shelf) -> None:
         line[1]["start"] for line in lines if isinstance(line, list) and "start" in line[1]
     )
     assert "Save the run as data" in start["unlinked"]
+
+
+def test_a_panel_that_had_no_turn_is_told_to_have_stopped(shelf: Shelf) -> None:
+    comparison = ask()
+    sides = prepare_sides(shelf, comparison)
+    chronicle = Chronicle(comparison)
+    chronicle.start(sides)
+    chronicle.frames([next(play_sides(sides))])
+    text = chronicle.end(sides)
+    ends = [line for line in map(json.loads, text.splitlines()) if isinstance(line, list)]
+    messages = {panel: line["message"] for panel, line in ends if line.get("state") == "stopped"}
+    assert messages == {
+        0: "Stopped at step 1/12. Partial result kept.",
+        1: "Stopped before it began.",
+    }
