@@ -222,8 +222,10 @@ def test_a_learned_schedule_stays_and_the_page_says_why(come: Callable[..., Page
     page.wait_for_function(
         "document.querySelector('#compare-1-schedule input').value.includes('own')", polling=20
     )
+    page.wait_for_selector(".options", state="hidden")
     page.click("#compare-2-schedule input")
-    assert len(page.locator(".options li").all()) == 1
+    page.locator(".options li").first.wait_for()
+    assert page.locator(".options li").count() == 1
     page.keyboard.press("Escape")
     set_steps(page, 2, 20)
     generate(page)

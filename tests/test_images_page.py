@@ -68,6 +68,7 @@ def drawn(come: Callable[..., Page], parameters: str) -> Page:
 def choose(page: Page, menu: str, option: str) -> None:
     page.click(f"#watch-{menu} input")
     page.get_by_role("option", name=option).click()
+    page.wait_for_selector(".options", state="hidden")  # it fades out, and others may open
 
 
 def cells(page: Page, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
