@@ -11,7 +11,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from app.state import Kind
-from mdcore.backbones.layers import freeze
 from mdcore.checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -22,6 +21,7 @@ from mdcore.checkpoint import (
     read_config,
 )
 from mdcore.codecs import CODECS, Codec, ImageCodec, TextCodec
+from mdcore.objectives import freeze
 from mdcore.registry import Spec
 from mdcore.schedules import SCHEDULES
 
@@ -187,7 +187,7 @@ class Shelf:
             checkpoint = load_checkpoint(entry.folder, device=self.device)
             model = checkpoint.model
             model.compute_dtype = self._dtype or model.compute_dtype
-            freeze(model.denoiser, model.compute_dtype)
+            freeze(model)
             return checkpoint
         except torch.OutOfMemoryError as error:
             raise ValueError(

@@ -19,10 +19,10 @@ import torch
 import tyro
 from torch import Tensor
 
-from mdcore.backbones.layers import freeze
 from mdcore.checkpoint import load_checkpoint
 from mdcore.codecs import ImageCodec
 from mdcore.hardware import DeviceName, pick_device
+from mdcore.objectives import freeze
 from mdcore.sampling import GRIDS, SAMPLERS
 from training.command import command
 from training.data import Pictures, Split, read_pictures
@@ -92,7 +92,7 @@ def summary(distance: Tensor) -> dict[str, float]:
 def run(arguments: Arguments) -> None:
     """Measure and print; write the contact sheet."""
     checkpoint = load_checkpoint(arguments.checkpoint, device=pick_device(arguments.device))
-    freeze(checkpoint.model.denoiser, checkpoint.model.compute_dtype)
+    freeze(checkpoint.model)
     codec, spec = checkpoint.codec, dict(checkpoint.training.get("data", {}))
     if not isinstance(codec, ImageCodec):
         raise ValueError("This model writes text; choose a model of images.")

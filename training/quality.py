@@ -19,11 +19,11 @@ import tyro
 from torch import Tensor
 from tqdm import tqdm
 
-from mdcore.backbones.layers import freeze
 from mdcore.checkpoint import Checkpoint, load_checkpoint
 from mdcore.diffusion import MD4
 from mdcore.evaluation import Estimate
 from mdcore.hardware import DeviceName, pick_device
+from mdcore.objectives import freeze
 from mdcore.pacing import paced
 from mdcore.sampling import GRIDS, SAMPLERS
 from mdcore.schedules import SCHEDULES
@@ -212,7 +212,7 @@ def run(arguments: Arguments) -> None:
         raise ValueError("--batch-size and --steps must be at least 1.")
     device = pick_device(arguments.device)
     checkpoint = load_checkpoint(arguments.checkpoint, device=device)
-    freeze(checkpoint.model.denoiser, checkpoint.model.compute_dtype)
+    freeze(checkpoint.model)
     judge = read_judge(arguments.scorer, checkpoint.codec, device)
     if arguments.count < judge.least:
         raise ValueError(f"--count is {arguments.count}; {judge.unit} needs {judge.least}.")

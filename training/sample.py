@@ -17,13 +17,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mdcore.autoregressive import Autoregressive
-from mdcore.backbones.layers import freeze
 from mdcore.checkpoint import Checkpoint, load_any_checkpoint
 from mdcore.codecs import ImageCodec, TextCodec, punch
 from mdcore.filters import FILTERS
 from mdcore.guidance import guided
 from mdcore.hardware import DeviceName, pick_device
-from mdcore.objectives import Model
+from mdcore.objectives import Model, freeze
 from mdcore.sampling import GRIDS, SAMPLERS, Sampler
 from training.command import command
 from training.drawing import fill
@@ -179,7 +178,7 @@ def run(arguments: Arguments) -> None:
     if arguments.count < 1 or arguments.batch_size < 1:
         raise ValueError("--count and --batch-size must be at least 1.")
     checkpoint = load_any_checkpoint(arguments.checkpoint, device=pick_device(arguments.device))
-    freeze(checkpoint.model.denoiser, checkpoint.model.compute_dtype)
+    freeze(checkpoint.model)
     filters = [
         FILTERS.build({"name": "temperature", "temperature": arguments.temperature}),
         FILTERS.build({"name": "top_p", "p": arguments.top_p}),

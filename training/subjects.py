@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mdcore.backbones.layers import freeze, recompute
+from mdcore.backbones.layers import recompute
 from mdcore.checkpoint import ModelConfig, build_model
 from mdcore.codecs import CODECS, Codec
 from mdcore.diffusion import MD4
 from mdcore.hardware import matmul_dtype
+from mdcore.objectives import freeze
 
 LENGTH = 256
 SEED = 0
@@ -50,7 +51,7 @@ class Subject:
         model = cast(MD4, build_model(self.config)).to(self.device)
         if drawn_from:
             model.eval().compute_dtype = matmul_dtype(torch.device(self.device))
-            freeze(model.denoiser, model.compute_dtype)
+            freeze(model)
         return model
 
 

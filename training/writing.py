@@ -16,10 +16,7 @@ HEAD = """| model | batch | steps | calls | seconds | tokens/s | of the causal m
 
 
 def writing(
-    subject: Subject,
-    batches: Sequence[int],
-    steps: Sequence[int],
-    repeats: int,
+    subject: Subject, batches: Sequence[int], steps: Sequence[int], repeats: int
 ) -> Iterator[str]:
     """The lines of a table: a causal model, then masked diffusion in so many steps.
 

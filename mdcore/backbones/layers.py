@@ -138,18 +138,6 @@ def recompute(network: nn.Module) -> None:
             module.recompute = True
 
 
-def freeze(network: nn.Module, dtype: torch.dtype) -> None:
-    """Hold the weights of matrix products in the format that these are done in.
-
-    Autocast would cast all of them in every call, which takes a fifth of a call on one text. Not a
-    bit of the logits changes; but the network cannot be trained any more, nor used in a format of
-    more bits.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Linear | Conv):
-            module.to(dtype)
-
-
 class Block(Recomputing):
     """Attention and a gated MLP, each on a normalised residual stream.
 
